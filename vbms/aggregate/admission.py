@@ -1,0 +1,200 @@
+"""Which snapshots may count: a filter between codec and bank, so that every driver gets it.
+
+A checksum can be right by chance and a sensor can lie: what is impossible, or what jumps, is
+dropped. A jump that three frames in a row agree on is the truth and is let through. One admission
+serves one unit; it remembers the last admitted frame, the serial number it enrolled, and the cell
+sensors the unit once had.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vbms.aggregate.profile import UnitProfile
+    from vbms.aggregate.snapshot import Snapshot
+
+    Row = tuple[int, ...] | list[int] | None
+
+# Why a frame was not admitted; counted by these words.
+NO_CELLS = "no_cells"
+CELL_RANGE = "cell_range"
+CELL_SUM = "cell_sum"
+TEMPERATURE_RANGE = "temperature_range"
+SOC_RANGE = "soc_range"
+CURRENT_RANGE = "current_range"
+JUMP = "jump"
+FROZEN = "frozen"
+SERIAL = "serial"
+CELL_COUNT = "cell_count"
+
+_CELL_JUMP_MV = 300
+_SOC_JUMP_PERMILLE = 50
+_TEMPERATURE_JUMP_MC = 10000
+_AGREE = 3  # frames that tell the same surprise
+_FROZEN_MS = 120000
+_FROZEN_ABOVE_MA = 5000
+_SENSOR_MEMORY_MS = 1800000
+
+
+class Admission:
+    """The filter of one unit. `mismatch` and `miscounted` stay set until a right frame comes."""
+
+    __slots__ = (
+        "_accepted",
+        "_agreeing",
+        "_changed_ms",
+        "_odd_counts",
+        "_pending",
+        "_sensor_lost_ms",
+        "_span",
+        "_temps",
+        "lost_span",
+        "mismatch",
+        "miscounted",
+        "profile",
+        "sensor_lost",
+        "serial",
+    )
+
+    def __init__(self, profile: "UnitProfile"):
+        self.profile = profile
+        self.serial = profile.serial
+        self.mismatch = False  # another battery answers at this address
+        self.miscounted = False  # three frames in a row had another number of cells
+        self.sensor_lost = False
+        self.lost_span: tuple[int, ...] = ()
+        self._odd_counts = 0
+        self._temps = 0
+        self._span: tuple[int, ...] = ()
+        self._sensor_lost_ms = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """The unit was away for long: its next frame is compared with nothing."""
+        self._accepted: Snapshot | None = None
+        self._pending: Snapshot | None = None
+        self._agreeing = 0
+        self._changed_ms = 0
+
+    def check(self, snap: "Snapshot", now_ms: int) -> str | None:
+        """None: admitted. Else the word for why it is dropped; nothing of it is to be used."""
+        fault = self._identity(snap) or _impossible(snap, self.profile)
+        if fault:
+            return fault
+        before = self._accepted
+        if before is not None and _jumps(before, snap):
+            if self._pending is not None and not _jumps(self._pending, snap):
+                self._agreeing += 1
+            else:
+                self._agreeing = 1
+            self._pending = snap
+            if self._agreeing < _AGREE:
+                return JUMP
+        self._pending = None
+        self._agreeing = 0
+        if before is None or not _same_readings(before, snap):
+            self._changed_ms = now_ms
+        elif (
+            now_ms - self._changed_ms > _FROZEN_MS and abs(snap.current_ma or 0) > _FROZEN_ABOVE_MA
+        ):
+            return FROZEN
+        self._accepted = snap
+        self._watch_sensors(snap, now_ms)
+        return None
+
+    def tick(self, now_ms: int) -> bool:
+        """Ends the memory of a lost sensor after half an hour; True when that happened."""
+        if self.lost_span and now_ms - self._sensor_lost_ms > _SENSOR_MEMORY_MS:
+            self.lost_span = ()
+            return True
+        return False
+
+    def _identity(self, snap: "Snapshot") -> str | None:
+        if snap.serial:
+            if self.serial is None:
+                self.serial = snap.serial
+            self.mismatch = snap.serial != self.serial
+            if self.mismatch:
+                return SERIAL
+        if snap.cells_mv is not None:
+            if not snap.cells_mv:
+                return NO_CELLS
+            wanted = self.profile.cells
+            if wanted is None:
+                wanted = snap.cell_count
+            elif snap.cell_count is not None and snap.cell_count != wanted:
+                wanted = -1  # its settings and the profile disagree, whatever the frame holds
+            if wanted is not None and len(snap.cells_mv) != wanted:
+                self._odd_counts += 1
+                self.miscounted = self._odd_counts >= _AGREE
+                return CELL_COUNT
+        self._odd_counts = 0
+        self.miscounted = False
+        return None
+
+    def _watch_sensors(self, snap: "Snapshot", now_ms: int) -> None:
+        """Fewer cell sensors than before: the missing one may have been the hot one."""
+        temps = [t for t in snap.temps_mc if t is not None] if snap.temps_mc else []
+        if len(temps) >= self._temps:
+            self._temps = len(temps)
+            self.sensor_lost = False
+            self.lost_span = ()
+            self._span = (min(temps), max(temps)) if temps else ()
+        elif not self.sensor_lost:
+            self.sensor_lost = True
+            self._sensor_lost_ms = now_ms
+            self.lost_span = self._span
+
+
+def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
+    """Values that no such battery has."""
+    cells = snap.cells_mv
+    if cells and None not in cells:
+        if min(cells) < 1500 or max(cells) > 4500:
+            return CELL_RANGE
+        v = snap.voltage_mv
+        if v is not None and abs(sum(cells) - v) > max(v // 50, 500):
+            return CELL_SUM
+    temps = snap.temps_mc
+    if temps:
+        for value in temps:
+            if value is not None and not -40000 <= value <= 120000:
+                return TEMPERATURE_RANGE
+    if snap.mosfet_mc is not None and not -40000 <= snap.mosfet_mc <= 120000:
+        return TEMPERATURE_RANGE
+    if snap.soc_permille is not None and not 0 <= snap.soc_permille <= 1000:
+        return SOC_RANGE
+    rated = 0
+    for known in (snap.ccl_ma, snap.dcl_ma, profile.max_charge_ma, profile.max_discharge_ma):
+        if known is not None and known > rated:
+            rated = known
+    if rated and snap.current_ma is not None and abs(snap.current_ma) > 3 * rated:
+        return CURRENT_RANGE
+    return None
+
+
+def _jumps(old: "Snapshot", new: "Snapshot") -> bool:
+    if _apart(old.cells_mv, new.cells_mv, _CELL_JUMP_MV):
+        return True
+    if old.soc_permille is not None and new.soc_permille is not None:
+        if abs(old.soc_permille - new.soc_permille) > _SOC_JUMP_PERMILLE:
+            return True
+    return _apart(old.temps_mc, new.temps_mc, _TEMPERATURE_JUMP_MC)
+
+
+def _apart(old: "Row", new: "Row", limit: int) -> bool:
+    """Whether one place moved by more than limit; rows of other lengths cannot be compared."""
+    if not old or not new or len(old) != len(new):
+        return False
+    for a, b in zip(old, new):
+        if a is not None and b is not None and not -limit <= a - b <= limit:
+            return True
+    return False
+
+
+def _same_readings(old: "Snapshot", new: "Snapshot") -> bool:
+    return (
+        old.current_ma == new.current_ma
+        and old.voltage_mv == new.voltage_mv
+        and old.cells_mv == new.cells_mv
+        and old.temps_mc == new.temps_mc
+        and old.soc_permille == new.soc_permille
+    )

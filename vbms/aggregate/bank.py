@@ -1,0 +1,256 @@
+"""The bank: enrolled units, their frames, and the battery they make together.
+
+    bank.accept("byd-1", snapshot, now_ms)   a decoded frame: admitted or dropped, with the reason
+    bank.tick(now_ms)                        states, limits and alarms now: a VirtualBattery
+
+Time comes in as now_ms and is summed from differences: a clock that steps back makes nothing
+young again. Called once a second, and at once after a frame that lowered a limit (`urgent`).
+"""
+
+from vbms.aggregate import alarms
+from vbms.aggregate.admission import Admission
+from vbms.aggregate.freshness import Life, reference_mv
+from vbms.aggregate.limits import CHARGE, DISCHARGE, Surroundings
+from vbms.aggregate.member import (
+    DISABLED,
+    FRESH,
+    HOLD,
+    JOINING,
+    LOST,
+    RETIRED,
+    Member,
+)
+from vbms.aggregate.merge import merge
+from vbms.aggregate.profile import BankProfile
+from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, ZERO, VirtualBattery
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vbms.aggregate.profile import UnitProfile
+    from vbms.aggregate.snapshot import Snapshot
+
+_SOC_SPREAD_PERMILLE = 150
+
+
+class Unit(Member):
+    """A member with its filter and its clock."""
+
+    __slots__ = ("admission", "life", "since_ms")
+
+    def __init__(self, profile: "UnitProfile", now_ms: int):
+        super().__init__(profile)
+        self.admission = Admission(profile)
+        self.life = Life(now_ms)
+        self.since_ms = now_ms
+
+    def set_poll(self, poll_ms: int) -> None:
+        """The line's measured round where it is longer than the profile's poll."""
+        self.fresh_ms = max(self.profile.fresh_for_ms(), 3 * poll_ms)
+
+    def adopt(self, profile: "UnitProfile") -> None:
+        """A changed profile for the same battery: its data and age stay."""
+        self.profile = profile
+        self.fresh_ms = profile.fresh_for_ms()
+        self.admission.profile = profile
+        self.take(self.snapshot)
+
+
+class Bank:
+    """All units, by name, and the last merge."""
+
+    __slots__ = ("_last_ms", "_tick_ms", "_top_dvl", "profile", "units", "up_ms", "urgent")
+
+    def __init__(self, profile: BankProfile, units: "Sequence[UnitProfile]" = ()):
+        self.profile = profile
+        self.up_ms = 0  # summed time since the start
+        self.urgent = False  # a limit fell: do not wait for the next second
+        self._last_ms: int | None = None
+        self._tick_ms = 0
+        self._top_dvl = 0
+        self.units: dict[str, Unit] = {}
+        self.enrol(units)
+
+    def enrol(self, profiles: "Sequence[UnitProfile]") -> None:
+        """The units that belong to the bank from now on; those that stay keep data and age."""
+        known = self.units
+        self.units = {}
+        for profile in profiles:
+            unit = known.get(profile.key)
+            if unit is None:
+                unit = Unit(profile, self.up_ms)
+            else:
+                unit.adopt(profile)
+            self.units[profile.key] = unit
+
+    def _advance(self, now_ms: int) -> None:
+        if self._last_ms is not None and now_ms > self._last_ms:
+            self.up_ms += now_ms - self._last_ms
+        self._last_ms = now_ms
+
+    def accept(self, key: str, snap: "Snapshot", now_ms: int) -> str | None:
+        """A decoded live frame of a unit. None: admitted; else why it was dropped."""
+        self._advance(now_ms)
+        unit = self.units.get(key)
+        if unit is None:
+            return "unknown_unit"
+        taken = self.up_ms
+        if snap.taken_ms is not None and now_ms > snap.taken_ms:
+            taken -= now_ms - snap.taken_ms
+        fault = unit.admission.check(snap, self.up_ms)
+        if fault:
+            return fault
+        before = (unit.allowed[CHARGE].limit_ma, unit.allowed[DISCHARGE].limit_ma)
+        unit.sensor_lost = unit.admission.sensor_lost or _has_hole(snap)
+        unit.lost_span = unit.admission.lost_span
+        unit.take(snap)
+        complete = not unit.profile.needs_settings or snap.cell_count is not None
+        unit.life.frame(taken, complete)
+        if (
+            unit.allowed[CHARGE].limit_ma < before[CHARGE]
+            or unit.allowed[DISCHARGE].limit_ma < before[DISCHARGE]
+        ):
+            self.urgent = True
+        return None
+
+    def tick(self, now_ms: int) -> VirtualBattery:
+        """Everything as of now."""
+        self._advance(now_ms)
+        passed = self.up_ms - self._tick_ms
+        self._tick_ms = self.up_ms
+        self.urgent = False
+        units = list(self.units.values())
+        for unit in units:
+            was = unit.state
+            unit.life.update(unit, self.up_ms)
+            if unit.state == LOST and was != LOST:
+                unit.admission.forget()
+            if unit.admission.tick(self.up_ms):
+                unit.lost_span = ()
+                unit.reckon()
+        reference = reference_mv(units)
+        for unit in units:
+            unit.life.watch_bus(unit, reference, passed)
+        around = Surroundings([unit for unit in units if unit.state == FRESH])
+        for unit in units:
+            unit.life.watch_evidence(unit, around, passed)
+        out = merge(units, self.profile)
+        self._finish(out, units, reference)
+        if out.dvl_mv is not None:
+            if out.state != NORMAL and out.dvl_mv < self._top_dvl:
+                out.dvl_mv = self._top_dvl  # a silent unit may be the one that asked for it
+            self._top_dvl = out.dvl_mv
+        return out
+
+    def solo(self, key: str) -> VirtualBattery:
+        """One unit as a bank of its own, at the last tick: for an address per battery."""
+        unit = self.units[key]
+        out = merge([unit], BankProfile(key))
+        self._finish(out, [unit], None)
+        snap = unit.snapshot
+        if snap is not None:
+            out.model = snap.model or unit.profile.key
+            out.serial = snap.serial or unit.profile.serial or ""
+        return out
+
+    def failed(self, now_ms: int) -> VirtualBattery:
+        """What stands for the bank when it could not be worked out: nothing, with both limits 0."""
+        self._advance(now_ms)
+        out = VirtualBattery(name=self.profile.name, state=ERROR, taken_ms=now_ms)
+        out.n_total = len(self.units)
+        out.criticals = alarms.CONFIG
+        return out
+
+    def next_change_ms(self) -> int | None:
+        """In how many ms, from the last tick, a unit changes its state by age alone."""
+        soonest = None
+        for unit in self.units.values():
+            left = unit.life.next_change_ms(unit)
+            if left is not None and (soonest is None or left < soonest):
+                soonest = left
+        return soonest
+
+    def _finish(self, out: VirtualBattery, units: "list[Unit]", reference: int | None) -> None:
+        """Ages, state and alarms of a merge."""
+        out.taken_ms = self.up_ms
+        uncertain = False
+        for unit in units:
+            if unit.state == FRESH:
+                if out.age_ms is None or unit.age_ms > out.age_ms:
+                    out.age_ms = unit.age_ms
+            elif unit.state != DISABLED:
+                uncertain = True
+        out.state = ZERO if not out.n_fresh else PARTIAL if uncertain else NORMAL
+        for unit in units:
+            if unit.admission.miscounted and unit.state != DISABLED:
+                out.state = ERROR  # 15 cells at the voltage of 16: nothing may be charged
+                out.charge_limit_ma = out.discharge_limit_ma = 0
+        _alarms(out, units, reference)
+
+
+def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None) -> None:
+    """A warning is any unit's; a protection speaks when its direction is dead, or hardware."""
+    rows = []
+    protections = 0
+    soc_low = soc_high = None
+    for unit in units:
+        if unit.state == DISABLED:
+            continue
+        snap = unit.snapshot
+        if snap is not None and unit.state in (FRESH, HOLD):
+            told = snap.warnings | snap.protections | snap.criticals
+            protections |= snap.protections
+            out.criticals |= snap.criticals
+            bit = 1
+            while bit <= told:
+                level = alarms.level_of(bit, snap.warnings, snap.protections, snap.criticals)
+                if level:
+                    rows.append((bit, level, unit.key))
+                bit <<= 1
+            soc = snap.soc_permille
+            if soc is not None:
+                soc_low = soc if soc_low is None or soc < soc_low else soc_low
+                soc_high = soc if soc_high is None or soc > soc_high else soc_high
+        for bit in _own(unit, reference):
+            rows.append((bit, alarms.WARNING, unit.key))
+        if unit.admission.miscounted:
+            rows.append((alarms.CONFIG, alarms.CRITICAL, unit.key))
+            out.criticals |= alarms.CONFIG
+    if soc_low is not None and soc_high is not None and soc_high - soc_low > _SOC_SPREAD_PERMILLE:
+        rows.append((alarms.SOC_SPREAD, alarms.WARNING, out.name))
+    if units and not out.n_fresh:
+        rows.append((alarms.STALE, alarms.WARNING, out.name))
+    if out.n_hold or out.n_lost:
+        rows.append((alarms.COMMS, alarms.WARNING, out.name))
+    rows.sort()
+    for bit, _, _ in rows:
+        out.warnings |= bit
+    out.protections = out.criticals
+    if not out.charge_limit_ma:
+        out.protections |= protections & ~alarms.DISCHARGE_ONLY
+    if not out.discharge_limit_ma:
+        out.protections |= protections & ~alarms.CHARGE_ONLY
+    out.alarms = tuple(rows)
+
+
+def _own(unit: Unit, reference: int | None) -> "list[int]":
+    """The bank's own alarms about one unit."""
+    found = []
+    snap = unit.snapshot
+    if unit.admission.mismatch:
+        found.append(alarms.UNIT_MISMATCH)
+    if unit.state == LOST and not (unit.life.heard_ms == unit.since_ms and unit.age_ms < 10000):
+        found.append(alarms.UNIT_LOST)
+    elif unit.state == RETIRED:
+        found.append(alarms.UNIT_RETIRED)
+    if unit.state == FRESH and not unit.on_bus:
+        found.append(alarms.VOLTAGE_SPREAD)
+    if unit.state == JOINING and snap is not None and snap.voltage_mv is not None:
+        if reference is not None and abs(snap.voltage_mv - reference) > 1000:
+            found.append(alarms.JOIN_REFUSED)
+    return found
+
+
+def _has_hole(snap: "Snapshot") -> bool:
+    return bool(snap.temps_mc) and None in (snap.temps_mc or ())

@@ -1,0 +1,144 @@
+"""One unit as the merge sees it: its last admitted snapshot, its state, and what follows from both.
+
+What follows from the snapshot alone (extremes, weight, allowances) is worked out once a frame, so a
+tick over fifteen units looks at no cell twice.
+"""
+
+from vbms.aggregate.limits import CHARGE, DISCHARGE, Allowance, allowance
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vbms.aggregate.profile import UnitProfile
+    from vbms.aggregate.snapshot import Snapshot
+
+# Life-cycle, see freshness.py; the words are what /api/units shows.
+JOINING = "joining"
+FRESH = "fresh"
+HOLD = "hold"
+LOST = "lost"
+RETIRED = "retired"
+DISABLED = "disabled"
+
+
+class Member:
+    """Everything `merge` needs to know about one unit."""
+
+    __slots__ = (
+        "age_ms",
+        "allowed",
+        "bus_evidence",
+        "cell_max_at",
+        "cell_max_mv",
+        "cell_min_at",
+        "cell_min_mv",
+        "cells",
+        "cells_known",
+        "design_mah",
+        "fresh_ms",
+        "key",
+        "latched",
+        "lost_span",
+        "on_bus",
+        "profile",
+        "sensor_lost",
+        "shares_off_bus",
+        "snapshot",
+        "state",
+        "temp_max_mc",
+        "temp_min_mc",
+        "told_ma",
+        "weight_mah",
+    )
+
+    def __init__(self, profile: "UnitProfile"):
+        self.profile = profile
+        self.key = profile.key
+        self.state = LOST
+        self.age_ms = 0  # since the last admitted live frame, or since the unit was enrolled
+        self.fresh_ms = profile.fresh_for_ms()
+        self.on_bus = True
+        self.shares_off_bus = True  # an off-the-bus unit that may still carry current
+        self.sensor_lost = False
+        self.lost_span: tuple[int, ...] = ()  # extremes of the cell sensors before one was lost
+        self.latched = [False, False]  # by direction; set from outside
+        self.bus_evidence = [False, False]  # ten minutes of a bus that is not full (empty)
+        self.told_ma = [0, 0]  # the limit last used for this unit, for showing
+        self.take(None)
+
+    def take(self, snap: "Snapshot | None") -> None:
+        """A new last frame. Total: any field may be None, any list empty or with holes."""
+        self.snapshot = snap
+        self.cell_max_mv: int | None = None
+        self.cell_min_mv: int | None = None
+        self.cell_max_at = self.cell_min_at = 0
+        self.temp_max_mc: int | None = None
+        self.temp_min_mc: int | None = None
+        self.cells_known = True
+        profile = self.profile
+        count = profile.cells
+        if snap is not None:
+            cells = snap.cells_mv
+            if cells:
+                # A hole: the others are shown, but none is trusted to be the extreme.
+                self.cells_known = None not in cells
+                rest = cells if self.cells_known else [cell for cell in cells if cell is not None]
+                if rest:
+                    self.cell_max_mv = max(rest)
+                    self.cell_min_mv = min(rest)
+                    self.cell_max_at = _index(cells, self.cell_max_mv)
+                    self.cell_min_at = _index(cells, self.cell_min_mv)
+                if count is None:
+                    count = len(cells)
+            temps = snap.temps_mc
+            if temps:
+                known = [t for t in temps if t is not None] if None in temps else temps
+                if known:
+                    self.temp_max_mc = max(known)
+                    self.temp_min_mc = min(known)
+        self.cells = count
+        self.design_mah = (snap.design_mah if snap else None) or profile.capacity_mah
+        self.weight_mah = self._weight()
+        self.reckon()
+
+    def _weight(self) -> int | None:
+        """Full capacity today: the unit's own, else design x SOH, else the profile's."""
+        snap = self.snapshot
+        if snap is not None:
+            if snap.capacity_mah:
+                return snap.capacity_mah
+            if self.design_mah and snap.soh_permille is not None:
+                return self.design_mah * snap.soh_permille // 1000 or None
+        return self.profile.capacity_mah
+
+    def reckon(self) -> None:
+        """Work out the allowances again: after a frame, or when a lost sensor's memory ends."""
+        self.allowed: tuple[Allowance, Allowance] = (
+            allowance(self, CHARGE),
+            allowance(self, DISCHARGE),
+        )
+
+    def open_both(self) -> bool:
+        """Proven open in both directions: its voltage is not the bus's."""
+        snap = self.snapshot
+        return snap is not None and snap.charge_open is True and snap.discharge_open is True
+
+    def proven_open(self, direction: int) -> bool:
+        """Proven open in this direction at its last frame."""
+        snap = self.snapshot
+        if snap is None:
+            return False
+        return (snap.charge_open if direction == CHARGE else snap.discharge_open) is True
+
+    def refuses_charge(self) -> bool:
+        """A charge voltage below the floor is no voltage to hold but a wish not to be charged."""
+        snap = self.snapshot
+        if snap is None or snap.cvl_mv is None or not self.cells:
+            return False
+        return snap.cvl_mv < self.cells * self.profile.cell_floor_mv
+
+
+def _index(cells: "tuple[int, ...] | list[int]", value: int) -> int:
+    for at, cell in enumerate(cells):
+        if cell == value:
+            return at
+    return 0

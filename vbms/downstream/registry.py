@@ -1,0 +1,18 @@
+"""Inverter protocols by name. A module loads when it is named, so a board carries only what it uses."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+DRIVERS = {
+    "deye_rs485": "vbms.downstream.deye_rs485",
+}
+
+
+def load(protocol: str) -> "ModuleType":
+    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError for an unknown name."""
+    path = DRIVERS[protocol]
+    module = __import__(path)
+    for part in path.split(".")[1:]:
+        module = getattr(module, part)
+    return module

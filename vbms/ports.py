@@ -1,0 +1,59 @@
+"""The shapes that rings share, for type checkers: link, clock, codecs. Never shipped to a board."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vbms.aggregate.snapshot import Snapshot
+from vbms.aggregate.virtual import VirtualBattery
+
+
+class Clock(Protocol):
+    """Monotonic time. Integers only; it never goes back and never wraps."""
+
+    def now_ms(self) -> int: ...
+    def now_us(self) -> int: ...
+    async def sleep_ms(self, ms: int) -> None: ...
+    async def sleep_us(self, us: int) -> None:
+        """Never shorter than asked."""
+
+
+class Link(Protocol):
+    """Bytes in, bytes out. Every method may raise LinkError once the port is gone."""
+
+    name: str
+    byte_us: int  # how long one byte takes on the wire, 0 where that means nothing
+
+    async def open(self) -> None: ...
+    def close(self) -> None: ...
+    async def write(self, data: bytes) -> None: ...
+    async def read(self, timeout_ms: int) -> bytes:
+        """What has come, at once if something waits; b"" when nothing did in time."""
+
+
+class UpstreamCodec(Protocol):
+    """One BMS protocol (and address): what to ask and what the answers mean."""
+
+    def requests(self) -> Sequence[tuple[int, bytes]]: ...
+    def take(self, buffer: bytes) -> tuple[int, bytes | None]: ...
+    def slot(self, frame: bytes) -> int | None: ...
+    def decode(self, frames: Sequence[bytes | None], now_ms: int) -> Snapshot: ...
+
+
+class DownstreamCodec(Protocol):
+    """One polled inverter protocol at one address."""
+
+    address: int
+    saturated: dict[str, int]
+
+    def usual(self) -> Sequence[bytes]:
+        """The requests an inverter sends all day: their answers are built beforehand."""
+
+    def take(self, buffer: bytes) -> tuple[int, bytes | None]: ...
+    def asks(self, frame: bytes) -> int | None:
+        """Which address a frame wants to be answered; None: it asks for nothing we could tell."""
+
+    def spoilt(self, lost: bytes) -> bool:
+        """Whether bytes that made no frame look like a request that was damaged on its way."""
+
+    def answer(self, request: bytes, battery: VirtualBattery) -> bytes | None: ...
+    def read(self, frame: bytes) -> dict[str, object]: ...

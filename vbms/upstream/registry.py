@@ -1,0 +1,19 @@
+"""BMS protocols by name. A module loads when it is named, so a board carries only what it uses."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+DRIVERS = {
+    "byd_pro": "vbms.upstream.byd_pro",
+    "jk_pb": "vbms.upstream.jk_pb",
+}
+
+
+def load(protocol: str) -> "ModuleType":
+    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError for an unknown name."""
+    path = DRIVERS[protocol]
+    module = __import__(path)
+    for part in path.split(".")[1:]:
+        module = getattr(module, part)
+    return module
