@@ -10,7 +10,7 @@ so over all addresses that sum stays within 655.34 A: where it would not, all ar
 
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.errors import ConfigError
-from vbms.wire.fields import ceil_div, toward_zero
+from vbms.integers import ceil_div, toward_zero
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def present_shards(battery: VirtualBattery, k: int) -> "Pairs":
 
 
 def present_units(units: "Sequence[tuple[int, VirtualBattery | None]]") -> "Pairs":
-    """Each battery at its own address; their charge limits scaled down where the sum is too much."""
+    """Each battery at its own address; charge limits scaled down where their sum is too much."""
     total = 0
     for _, battery in units:
         if battery is not None:

@@ -1,0 +1,55 @@
+"""What every test may use: hypothesis profiles, tools outside Python, the recorded vectors."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+NODE_MODULES = ROOT / "node_modules"
+
+# `ci` is what `make test` runs; `nightly` (HYPOTHESIS_PROFILE=nightly) looks for the rare one.
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile(
+    "ci", max_examples=50, deadline=None, print_blob=True, suppress_health_check=_SLOW
+)
+settings.register_profile(
+    "nightly", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=_SLOW
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def missing(what: str, remedy: str) -> NoReturn:
+    """A tool is not there: under CI a failure, on a person's machine one line in the summary."""
+    text = f"{what}: {remedy}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text)
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of a Node.js that can run the board tests and the browser test."""
+    path = shutil.which("node", path=f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ['PATH']}")
+    if path is None:
+        missing("Node.js is missing", "install nodejs 20 or newer, or run `make test`")
+    version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.lstrip("v").split(".")[0]) < 20:
+        missing(f"Node.js {version.strip()} is too old", "install 20 or newer, or run `make test`")
+    if not NODE_MODULES.is_dir():
+        missing("node_modules/ is missing", "run `npm ci`, or `make test`")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium for the browser test."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    missing("Chromium is missing", "apt-get install chromium")

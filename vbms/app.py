@@ -1,0 +1,350 @@
+"""The service: lines, bank and inverters wired together, supervised, reloaded.
+
+One asyncio loop. Once a second, and at once when a unit's limit falls or its data get old, the bank
+is worked out anew and every inverter is told. An inverter's line never waits for a battery's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from vbms.aggregate.bank import Bank
+from vbms.aggregate.ladder import Ladder
+from vbms.aggregate.snapshot import Snapshot
+from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, VirtualBattery
+from vbms.clock import MonotonicClock
+from vbms.config import BatterySettings, ConfigErrors, LinkSettings, Settings, load
+from vbms.errors import ConfigError
+from vbms.journal import Journal
+from vbms.lines import BatteryLine, InverterLine, Line, bank_cap_ma
+from vbms.ports import Clock, Link
+from vbms.view import View
+
+log = logging.getLogger("vbms")
+
+TICK_MS = 1000
+URGENT_MS = 100  # between two ticks, however many limits fall
+_WORST = (ERROR, SILENT, "zero", "starting", PARTIAL, NORMAL)
+
+
+class Site:
+    """Everything that runs. `start`, then `run` until `stop`; `reload` in between."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or MonotonicClock()
+        self.bank = Bank(settings.bank, [battery.unit for battery in settings.batteries])
+        self.virtual = VirtualBattery(name=settings.bank.name)
+        self.lines: dict[str, BatteryLine] = {}
+        self.inverters: dict[str, InverterLine] = {}
+        self.journal = Journal()
+        self.view = View(self)
+        self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
+        self._simulation = Simulation(settings)
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failure = ""
+
+    # ---- start and stop
+
+    async def start(self) -> None:
+        """Open everything. Raises LinkError's sentence as ConfigError when no port at all opens."""
+        await self._serve_batteries(self.settings)
+        for inverter in self.settings.inverters:
+            await self._add_inverter(self.settings, inverter.name)
+        self._tick()
+        self._tasks.append(asyncio.create_task(self._tick_for_ever(), name="bank"))
+
+    async def any_open(self) -> bool:
+        """Whether at least one line opened at its first try."""
+        lines: list[Line] = [*self.lines.values(), *self.inverters.values()]
+        tries = [line.first_try for line in lines if line.first_try is not None]
+        if not tries:
+            return True
+        return any(await asyncio.gather(*tries))
+
+    async def run(self) -> int:
+        """Until told to stop; 0, or 1 when something that must not end has ended."""
+        stopped = asyncio.create_task(self._stopping.wait())
+        tasks: list[asyncio.Task[None]] = list(self._tasks)
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        for task in done:
+            if task is not stopped and not task.cancelled() and task.exception() is not None:
+                log.error("%s ended: %s", task.get_name(), task.exception(), exc_info=task.exception())
+                return 1
+        return 0
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """Release every port: the inverters' first, so that nobody is told anything old."""
+        for inverter in self.inverters.values():
+            inverter.hush()
+        for task in self._tasks:
+            task.cancel()
+        lines: list[Line] = [*self.inverters.values(), *self.lines.values()]
+        await asyncio.gather(*(line.stop() for line in lines))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._simulation.close()
+
+    # ---- batteries
+
+    async def _serve_batteries(self, settings: Settings) -> None:
+        by_link: dict[str, list[BatterySettings]] = {}
+        for battery in settings.batteries:
+            if battery.unit.enabled:
+                by_link.setdefault(battery.link, []).append(battery)
+        for name in list(self.lines):
+            old = self.settings.links.get(name)
+            moved = name not in by_link or old != settings.links[name]
+            if moved or self._simulation.changed(settings, name):
+                await self.lines.pop(name).stop()
+                await self._simulation.drop(name)
+        for name, batteries in by_link.items():
+            line = self.lines.get(name)
+            if line is None:
+                link = await self._simulation.battery_link(settings, settings.links[name], batteries)
+                line = BatteryLine(link, self.clock, self._deliver)
+                self.lines[name] = line
+                line.serve(batteries)
+                line.start(line.poller.run)
+            else:
+                line.serve(batteries)
+
+    def _deliver(self, name: str, snap: Snapshot) -> None:
+        """A decoded frame from a poller."""
+        fault = self.bank.accept(name, snap, self.clock.now_ms())
+        self.journal.admission(name, fault)
+        if fault is not None:
+            for line in self.lines.values():
+                unit = line.polled.get(name)
+                if unit is not None:
+                    unit.counters["implausible"] += 1
+        if self.bank.urgent:
+            self._wake.set()
+
+    # ---- inverters
+
+    async def _add_inverter(self, settings: Settings, name: str) -> None:
+        inverter = next(each for each in settings.inverters if each.name == name)
+        link, path = await self._simulation.inverter_link(settings.links[inverter.link])
+        if path is not None:
+            log.info("%s: simulated line, plug the inverter into %s", name, path)
+        line = InverterLine(inverter, link, self.clock, self.bank, path)
+        self.inverters[name] = line
+        line.start(line.responder.run)
+
+    # ---- the tick
+
+    def _tick(self) -> None:
+        now = self.clock.now_ms()
+        try:
+            self.virtual = self.bank.tick(now)
+            if self._failure:
+                log.warning("bank: the merge works again")
+                self._failure = ""
+        except Exception as error:
+            if repr(error) != self._failure:
+                self._failure = repr(error)
+                log.exception("bank: the merge failed, limits are 0, then silence")
+            self.virtual = self.bank.failed(now)
+        slots = [(battery.slot, battery.name) for battery in self.settings.batteries]
+        self._ladder.step(self.virtual, now, self.bank.up_ms)
+        for inverter in self.inverters.values():
+            try:
+                inverter.tell(self.bank, self.virtual, slots, now)
+            except Exception:
+                inverter.hush()
+                log.exception("%s: what it is to be told failed, silent", inverter.settings.name)
+        self.journal.tick(self.bank, self.virtual, self.state())
+
+    async def _tick_for_ever(self) -> None:
+        due = self.clock.now_ms() + TICK_MS
+        while True:
+            wait = due - self.clock.now_ms()
+            hints: list[int | None] = [inverter.next_ms() for inverter in self.inverters.values()]
+            for hint in [self.bank.next_change_ms(), *hints]:
+                if hint is not None and hint < wait:
+                    wait = hint
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), max(wait, 0) / 1000)
+            urgent = self._wake.is_set()
+            self._wake.clear()
+            self._measure_rounds()
+            self._tick()
+            now = self.clock.now_ms()
+            if now >= due:
+                due = max(due + TICK_MS, now)
+            if urgent:
+                await self.clock.sleep_ms(URGENT_MS)
+
+    def _measure_rounds(self) -> None:
+        """A line slower than its profiles' poll time makes its units' data older, not stale."""
+        for line in self.lines.values():
+            round_ms = line.poller.round_ms()
+            for name in line.polled:
+                unit = self.bank.units.get(name)
+                if unit is not None:
+                    unit.set_poll(round_ms)
+
+    # ---- reload
+
+    async def reload(self, path: Path) -> bool:
+        """Check everything, then restart only what changed. False: the old configuration stays."""
+        try:
+            settings = load(path)
+        except ConfigErrors as errors:
+            for line in errors.lines():
+                log.error("reload: %s", line)
+            log.error("reload: nothing changed, the old configuration stays")
+            return False
+        old = self.settings
+        for what in ("web", "state_dir"):
+            if getattr(settings, what) != getattr(old, what):
+                log.warning("reload: %s needs a restart to change", what)
+        self.bank.profile = settings.bank
+        self._ladder.bank = settings.bank
+        self.bank.enrol([battery.unit for battery in settings.batteries])
+        await self._reload_inverters(settings)
+        await self._serve_batteries(settings)
+        self.settings = settings
+        for inverter in self.inverters.values():
+            inverter.presenter.cap_ma = bank_cap_ma(self.bank)
+        self._tick()
+        log.info("reload: done, %d batteries, %d inverters", len(settings.batteries), len(settings.inverters))
+        return True
+
+    async def _reload_inverters(self, settings: Settings) -> None:
+        wanted = {inverter.name: inverter for inverter in settings.inverters}
+        for name, line in list(self.inverters.items()):
+            new = wanted.get(name)
+            same = new == line.settings
+            if not same or settings.links[line.settings.link] != self.settings.links[line.settings.link]:
+                line.hush()
+                await line.stop()
+                del self.inverters[name]
+                await self._simulation.drop(line.settings.link)
+        for name in wanted:
+            if name not in self.inverters:
+                await self._add_inverter(settings, name)
+
+    # ---- for the web page and metrics
+
+    def state(self) -> str:
+        """The worst any inverter is in; without inverters the bank's own."""
+        states = [inverter.state for inverter in self.inverters.values()] or [self._ladder.state]
+        for state in _WORST:
+            if state in states:
+                return state
+        return states[0]
+
+
+class Simulation:
+    """Links: real ones, and `kind: simulate` lines with the devices that play on them.
+
+    The simulators load only where a line asks for them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._world: object | None = None
+        self._played: dict[str, object] = {}
+        self._batteries: dict[str, list[BatterySettings]] = {}
+
+    def changed(self, settings: Settings, name: str) -> bool:
+        """Whether other batteries are to be played on a simulated line than now."""
+        if name not in self._batteries:
+            return False
+        return self._batteries[name] != [b for b in settings.batteries if b.link == name and b.unit.enabled]
+
+    async def battery_link(
+        self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
+    ) -> Link:
+        if link.kind != "simulate":
+            return real_link(link)
+        from vbms.simulate import site
+
+        if self._world is None:
+            self._world = site.make_world(settings.simulate.seed, settings.simulate.speed)
+        rows = [
+            (b.name, b.protocol, b.address, b.unit.capacity_mah, b.unit.cells) for b in batteries
+        ]
+        played = await site.battery_line(
+            link.name, link.baud, rows, self._world, settings.simulate.faults
+        )
+        self._played[link.name] = played
+        self._batteries[link.name] = batteries
+        return serial_link(link.name, played.path, link.baud)
+
+    async def inverter_link(self, link: LinkSettings) -> tuple[Link, str | None]:
+        """The link, and the path where a simulated one can be plugged into."""
+        if link.kind != "simulate":
+            return real_link(link), None
+        from vbms.simulate import site
+
+        played = await site.inverter_line(link.name, link.baud)
+        self._played[link.name] = played
+        return serial_link(link.name, played.path, link.baud), played.outside
+
+    async def drop(self, name: str) -> None:
+        self._batteries.pop(name, None)
+        played = self._played.pop(name, None)
+        if played is not None:
+            played.close()  # type: ignore[attr-defined]
+
+    async def close(self) -> None:
+        for name in list(self._played):
+            await self.drop(name)
+
+
+def real_link(link: LinkSettings) -> Link:
+    if link.kind == "tcp":
+        from vbms.links.tcp_line import TcpLine
+
+        return TcpLine(link.name, link.host, link.tcp_port, link.baud)
+    if link.kind == "serial":
+        return serial_link(link.name, link.port, link.baud)
+    raise ConfigError("link %s: kind %s is not served here" % (link.name, link.kind))
+
+
+def serial_link(name: str, port: str, baud: int) -> Link:
+    from vbms.links.serial_line import SerialLine
+
+    return SerialLine(name, port, baud)
+
+
+async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | None = None) -> int:
+    """`vbms run`: until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+    from vbms.web.server import WebServer
+
+    site = Site(settings)
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, site.stop)
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def hangup() -> None:
+        task = loop.create_task(site.reload(path))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, hangup)
+    web = WebServer(site.view, settings.web)
+    try:
+        await site.start()
+        await web.start()
+        if not await site.any_open():
+            log.error("not one port could be opened")
+            return 1
+        if ready is not None:
+            ready(site)
+        return await site.run()
+    finally:
+        await web.stop()
+        await site.close()
+        log.info("stopped")

@@ -1,0 +1,140 @@
+"""A link over a file descriptor: bytes as they come, without a transport in between.
+
+asyncio tells when the descriptor is readable; `read` waits for that or for its time-out with one
+timer that is kept and moved, not made anew, as an idle line reads thousands of times an hour.
+"""
+
+import asyncio
+import os
+
+from vbms.errors import LinkError
+
+_MOST_WAITING = 65536  # bytes nobody has asked for; a stream that nobody reads is noise
+_WRITE_S = 1.0
+
+
+class FdLine:
+    """The four methods of a link, once a subclass has opened a descriptor and called `_attach`."""
+
+    def __init__(self, name: str, where: str, byte_us: int) -> None:
+        self.name = name
+        self.where = where  # for messages: the port's path, the gateway's address
+        self.byte_us = byte_us
+        self._fd = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting = b""
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken: LinkError | None = None
+
+    def _attach(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._waiting = b""
+        self._broken = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(fd, self._readable)
+
+    def _detach(self) -> None:
+        """Stop listening; the subclass closes the descriptor."""
+        if self._loop is not None and self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._fd = -1
+        self._waiting = b""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(LinkError(f"{self.where} was closed"))
+
+    async def read(self, timeout_ms: int) -> bytes:
+        """What has come, at once if something waits; b"" when nothing did in time."""
+        if self._waiting:
+            data = self._waiting
+            self._waiting = b""
+            return data
+        if self._broken is not None:
+            raise self._broken
+        if timeout_ms <= 0:
+            return b""
+        loop = self._loop
+        if loop is None or self._fd < 0:
+            raise LinkError(f"{self.where} is not open")
+        self._deadline = deadline = loop.time() + timeout_ms / 1000
+        timer = self._timer
+        if timer is None:
+            self._timer = loop.call_at(deadline, self._expire)
+        elif timer.when() > deadline:
+            timer.cancel()
+            self._timer = loop.call_at(deadline, self._expire)
+        self._waiter = waiter = loop.create_future()
+        try:
+            return await waiter
+        finally:
+            self._waiter = None
+
+    async def write(self, data: bytes) -> None:
+        """All of it, or LinkError."""
+        while True:
+            try:
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise self._lost(error) from None
+            if sent == len(data):
+                return
+            data = data[sent:]
+            await self._writable()
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(self._fd, lambda: ready.done() or ready.set_result(None))
+        try:
+            await asyncio.wait_for(ready, _WRITE_S)
+        except TimeoutError:
+            raise LinkError(f"{self.where} takes no bytes: is the adapter stuck?") from None
+        finally:
+            if self._fd >= 0:
+                loop.remove_writer(self._fd)
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._fd, 4096)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._break(self._lost(error))
+            return
+        if not data:
+            self._break(LinkError(f"{self.where} is gone: was the adapter unplugged?"))
+            return
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(data)
+        else:
+            self._waiting = (self._waiting + data)[-_MOST_WAITING:]
+
+    def _expire(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        loop = self._loop
+        if waiter is None or waiter.done() or loop is None:
+            return
+        if self._deadline > loop.time() + 1e-6:  # read again since: look again then
+            self._timer = loop.call_at(self._deadline, self._expire)
+            return
+        waiter.set_result(b"")
+
+    def _lost(self, error: OSError) -> LinkError:
+        return LinkError(f"{self.where} is gone ({error.strerror}): was the adapter unplugged?")
+
+    def _break(self, error: LinkError) -> None:
+        self._broken = error
+        if self._loop is not None and self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)

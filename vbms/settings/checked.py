@@ -1,0 +1,208 @@
+"""The only place that knows pydantic: rows of keys to a model, a tree to checked values, a schema.
+
+Imported when a file is loaded and not before; the models go when loading ends. What comes out is
+plain: a dict of the keys that were given, each with its value in the program's units.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
+
+from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
+from vbms.settings import keys
+from vbms.settings.problems import Problems, choose_from, shown
+from vbms.settings.text import Mapping
+from vbms.settings.values import CURVE, Key, Wrong, allowed, read, scale_of
+
+
+class Given:
+    """A checked value and where it was written; `rank` is higher the nearer to vbms.yaml's unit."""
+
+    __slots__ = ("file", "key", "line", "rank", "value")
+
+    def __init__(self, value: object, file: str, line: int, key: str, rank: int = 0):
+        self.value = value
+        self.file = file
+        self.line = line
+        self.key = key
+        self.rank = rank
+
+
+class Checker:
+    """Models by their rows, built once a load."""
+
+    def __init__(self, problems: Problems):
+        self._problems = problems
+        self._models: dict[tuple[int, bool], tuple[Sequence[Option], type[BaseModel]]] = {}
+
+    def check(
+        self,
+        node: Mapping,
+        rows: Sequence[Option],
+        path: str,
+        *,
+        rank: int = 0,
+        others: Sequence[str] = (),
+        partial: bool = False,
+    ) -> "tuple[dict[str, Given], set[str]]":
+        """(good values by key, keys that are wrong or missing); what is wrong becomes a problem.
+
+        `others` are keys somebody else reads; `partial`: nothing is required, as in a profile.
+        """
+        good: dict[str, Given] = {}
+        bad: set[str] = set()
+        data = {key: value for key, value in node.items.items() if key not in others}
+        try:
+            self._model(rows, partial).model_validate(data)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False):
+                bad.add(str(fault["loc"][0]))
+                self._report(node, path, fault, [*(row.name for row in rows), *others], rows)
+        for row in rows:
+            if row.name in data and row.name not in bad:
+                line = node.line_of(row.name)
+                value = read(row, data[row.name])
+                where = f"{path}.{row.name}" if path else row.name
+                good[row.name] = Given(value, node.file, line, where, rank)
+        return good, bad
+
+    def _report(
+        self, node: Mapping, path: str, fault: Any, known: Sequence[str], rows: Sequence[Option]
+    ) -> None:
+        key = str(fault["loc"][0])
+        where = f"{path}.{shown(key)}" if path else shown(key)
+        line = node.line_of(key)
+        kind = fault["type"]
+        if kind == "extra_forbidden":
+            self._problems.add(node.file, line, where, "unknown key", choose_from(key, known))
+        elif kind == "missing":
+            row = next(row for row in rows if row.name == key)
+            self._problems.add(node.file, node.line, where, "is missing", allowed(row))
+        else:
+            for below, at, text, about in fault["ctx"]["faults"]:
+                self._problems.add(node.file, at, where + below, text, about)
+
+    def _model(self, rows: Sequence[Option], partial: bool) -> type[BaseModel]:
+        known = self._models.get((id(rows), partial))
+        if known is None:
+            known = (rows, model_of("Checked", rows, partial))
+            self._models[id(rows), partial] = known
+        return known[1]
+
+
+def model_of(name: str, rows: Sequence[Option], partial: bool = False) -> type[BaseModel]:
+    """A model with one field a row; unknown keys are errors."""
+    fields: dict[str, Any] = {}
+    for at, row in enumerate(rows):
+        default: Any = ... if row.required and not partial else None
+        # Field names of our own: a key may be called what BaseModel itself has, such as `json`.
+        fields[f"key_{at}"] = (
+            Annotated[Any, PlainValidator(_validator(row)), WithJsonSchema(schema_of(row))],
+            Field(default, alias=row.name),
+        )
+    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _validator(row: Option) -> Any:
+    def validate(node: Any) -> object:
+        try:
+            return read(row, node)
+        except Wrong as error:
+            raise PydanticCustomError("wrong", "wrong", {"faults": error.faults}) from None
+
+    return validate
+
+
+def schema_of(row: Option) -> dict[str, Any]:
+    """JSON Schema of one value, as written in YAML."""
+    schema: dict[str, Any] = {}
+    scale = scale_of(row)
+    if row.kind == BOOL:
+        schema["type"] = "boolean"
+    elif row.kind == CHOICE:
+        schema["enum"] = list(row.choices)
+    elif row.kind == TEXT:
+        schema["type"] = "string"
+        if not isinstance(row, Key) or row.reader is None:
+            schema |= _limits(row, 1, "minLength", "maxLength")
+    elif row.kind == CURVE:
+        point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+        schema |= {"type": "array", "items": point}
+    else:
+        schema["type"] = "integer" if row.kind == INT else "number"
+        schema |= _limits(row, scale, "minimum", "maximum")
+        if row.unit == "baud":
+            schema = {"enum": list(keys.BAUDS)}
+    words = list(row.words) if isinstance(row, Key) else []
+    if words:
+        schema = {"anyOf": [schema, {"enum": words}]}
+    if row.help:
+        schema["description"] = row.help + (f" [{row.unit}]" if row.unit else "")
+    if row.default is not None:
+        is_milli = row.kind == MILLI and isinstance(row.default, int)
+        schema["default"] = _plain(row.default, scale) if is_milli else row.default  # type: ignore[arg-type]
+    return schema
+
+
+def _limits(row: Option, scale: int, low: str, high: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if row.low is not None:
+        found[low] = _plain(row.low, scale)
+    if row.high is not None:
+        found[high] = _plain(row.high, scale)
+    return found
+
+
+def _plain(value: int, scale: int) -> int | float:
+    return value // scale if value % scale == 0 else value / scale
+
+
+def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dict[str, Any]:
+    """JSON Schema of vbms.yaml, for editors; the rows of batteries and inverters include options."""
+
+    def optional(model: Any) -> Any:
+        return model | None
+
+    links: Any = None
+    for kind, rows in keys.LINK_KEYS.items():
+        link = create_model(
+            f"Link {kind}", __base__=model_of(f"Line {kind}", rows), kind=(Literal[kind], ...)
+        )
+        links = link if links is None else links | link
+    fault = model_of("Fault", keys.FAULT_KEYS)
+    simulate = create_model(
+        "Simulate",
+        __base__=model_of("World", keys.SIMULATE_KEYS),
+        faults=(list[fault], Field(default_factory=list)),  # type: ignore[valid-type]
+    )
+    web = create_model(
+        "Web", __base__=model_of("Page", keys.WEB_KEYS), hosts=(list[str], Field(default_factory=list))
+    )
+    bank = model_of("Bank", (*keys.BANK_KEYS, *keys.LIMIT_KEYS))
+    battery = model_of("Battery", batteries)
+    inverter = model_of("Inverter", inverters)
+    sections: dict[str, Any] = {
+        "site": (optional(model_of("Site", keys.SITE_KEYS)), None),
+        "links": (dict[str, links], ...),
+        "batteries": (list[battery], ...),  # type: ignore[valid-type]
+        "inverters": (list[inverter], Field(default_factory=list)),  # type: ignore[valid-type]
+        "bank": (optional(bank), None),
+        "web": (optional(web), None),
+        "mqtt": (optional(model_of("Mqtt", keys.MQTT_KEYS)), None),
+        "history": (optional(model_of("History", keys.HISTORY_KEYS)), None),
+        "simulate": (optional(simulate), None),
+        "state_dir": (Annotated[Any, WithJsonSchema(schema_of(keys.STATE_DIR))], None),
+    }
+    whole = create_model("vbms.yaml", __config__=ConfigDict(extra="forbid"), **sections)
+    schema = whole.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

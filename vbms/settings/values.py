@@ -1,0 +1,342 @@
+"""One key, one value: text in human units to the program's integers, or what is wrong with it.
+
+A `Key` is a driver's `Option` with what only configuration needs: where the value goes, what one
+unit of the YAML is worth, words beside numbers (auto, none, t3.5), or a reader of its own.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option, OptionValue
+from vbms.settings.problems import choose_from
+from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
+
+CURVE = "curve"
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
+_HEX = re.compile(r"0[xX][0-9a-fA-F]{1,8}", re.ASCII)
+_TRUE = ("true", "yes", "on")
+_FALSE = ("false", "no", "off")
+_LONGEST_TEXT = 200
+_LONGEST_NUMBER = 24  # characters: fewer digits than Decimal keeps, so nothing is rounded
+
+FALLS, RISES, HUMP = "falls", "rises", "rises, then falls"
+
+
+class Wrong(Exception):
+    """A value that cannot be taken; each fault has (path below the key, line, text, allowed).
+
+    No fault at all: what is wrong was said already, such as a secret that is not there.
+    """
+
+    def __init__(self, *faults: "tuple[str, int, str, str]"):
+        super().__init__("; ".join(f"{path}: {text}" for path, _, text, _ in faults))
+        self.faults = faults
+
+
+class Key(Option):
+    """An Option with a place to go. `low` and `high` are in the program's units, as in Option."""
+
+    __slots__ = ("curve", "reader", "scale", "target", "words")
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        target: str = "",
+        default: OptionValue = None,
+        *,
+        scale: int = 1000,
+        words: "dict[str, int | bool | None] | None" = None,
+        curve: "Shape | None" = None,
+        reader: "Callable[[Option, Scalar], object] | None" = None,
+        low: int | None = None,
+        high: int | None = None,
+        unit: str = "",
+        help: str = "",
+        choices: tuple[str, ...] = (),
+        required: bool = False,
+    ):
+        super().__init__(
+            name,
+            kind,
+            default,
+            low=low,
+            high=high,
+            unit=unit,
+            help=help,
+            choices=choices,
+            required=required,
+        )
+        self.target = target or name
+        self.scale = scale
+        self.words = words or {}
+        self.curve = curve
+        self.reader = reader
+
+
+class Shape:
+    """What a derating curve must look like: x range and unit, direction, where it must reach 0."""
+
+    __slots__ = ("direction", "ends_at_zero", "high", "low", "may_be_off", "starts_at_zero", "x_scale")
+
+    def __init__(
+        self,
+        low: int,
+        high: int,
+        direction: str,
+        *,
+        x_scale: int = 1000,
+        starts_at_zero: bool = False,
+        ends_at_zero: bool = False,
+        may_be_off: bool = False,
+    ):
+        self.low = low
+        self.high = high
+        self.direction = direction
+        self.x_scale = x_scale
+        self.starts_at_zero = starts_at_zero
+        self.ends_at_zero = ends_at_zero
+        self.may_be_off = may_be_off
+
+
+def human(value: int, scale: int) -> str:
+    """An int of 1/scale units as a person writes it: 55200 of 1000 is 55.2."""
+    if scale == 1:
+        return str(value)
+    whole, rest = divmod(abs(value), scale)
+    digits = f"{rest:0{len(str(scale)) - 1}d}".rstrip("0")
+    return ("-" if value < 0 else "") + str(whole) + ("." + digits if digits else "")
+
+
+def scale_of(option: Option) -> int:
+    """How many of the program's units one unit of the YAML is."""
+    if option.kind != MILLI:
+        return 1
+    return option.scale if isinstance(option, Key) else 1000
+
+
+def allowed(option: Option) -> str:
+    """What a person may write, in a few words."""
+    kind = option.kind
+    if kind == BOOL:
+        text = "true or false"
+    elif kind == CHOICE:
+        text = either(option.choices)
+    elif kind == CURVE:
+        text = "a list of [x, percent] points"
+    elif kind == TEXT:
+        low, high = option.low or 1, option.high or _LONGEST_TEXT
+        text = f"{low}..{high} characters"
+    else:
+        text = _range(option.low, option.high, scale_of(option), option.unit)
+        if not text:
+            text = "a whole number" if kind == INT else "a number"
+    words = list(option.words) if isinstance(option, Key) else []
+    return ", or ".join([text, *words]) if words else text
+
+
+def either(words: Iterable[str]) -> str:
+    """a, b or c."""
+    names = list(words)
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " or " + names[-1]
+
+
+def _range(low: int | None, high: int | None, scale: int, unit: str) -> str:
+    tail = f" {unit}" if unit else ""
+    if low is not None and high is not None:
+        return f"{human(low, scale)}..{human(high, scale)}{tail}"
+    if low is not None:
+        return f"{human(low, scale)}{tail} or more"
+    return f"{human(high, scale)}{tail} or less" if high is not None else ""
+
+
+def read(option: Option, node: Node) -> object:
+    """The value in the program's units; raises Wrong."""
+    if option.kind == CURVE and isinstance(option, Key) and option.curve is not None:
+        return _read_curve(option.curve, node)
+    if isinstance(node, (Listing, Mapping)):
+        raise Wrong(("", node.line, f"is {node.shown()}, not one value", allowed(option)))
+    if isinstance(node, Resolved) and not node.known:
+        raise Wrong()
+    words = option.words if isinstance(option, Key) else {}
+    if node.is_null:
+        if option.required or not _may_be_unset(option, words):
+            raise Wrong(("", node.line, "has no value", allowed(option)))
+        return None
+    if not node.quoted and node.text in words:
+        return words[node.text]
+    if isinstance(option, Key) and option.reader is not None:
+        return option.reader(option, node)
+    return _READERS[option.kind](option, node)
+
+
+def _may_be_unset(option: Option, words: "dict[str, int | bool | None]") -> bool:
+    return option.default is None and (not words or None in words.values())
+
+
+def wrong(option: Option, node: Scalar, text: str) -> Wrong:
+    """The usual complaint: the value as written, what it is not, what is allowed."""
+    return Wrong(("", node.line, f"{node.shown()} {text}", allowed(option)))
+
+
+def number(node: Scalar) -> Decimal | None:
+    """Exactly what stands there, None if it is no decimal number."""
+    if node.quoted or len(node.text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(node.text):
+        return None
+    return Decimal(node.text)
+
+
+def _has_octal_look(text: str) -> bool:
+    digits = text.lstrip("+-")
+    return len(digits) > 1 and digits[0] == "0" and digits.isdigit()
+
+
+def _read_int(option: Option, node: Scalar) -> int:
+    if not node.quoted and _HEX.fullmatch(node.text):
+        return _bounded(option, node, int(node.text, 16))
+    if _has_octal_look(node.text) and not node.quoted:
+        raise wrong(option, node, "begins with 0: some programs would read it as octal")
+    value = number(node)
+    if value is None or value != value.to_integral_value():
+        hint = " in quotes" if node.quoted and node.text.isdigit() else ""
+        raise wrong(option, node, f"is no whole number{hint}" if not hint else f"is text{hint}")
+    return _bounded(option, node, int(value))
+
+
+def _read_milli(option: Option, node: Scalar) -> int:
+    if _has_octal_look(node.text) and not node.quoted:
+        raise wrong(option, node, "begins with 0: some programs would read it as octal")
+    value = number(node)
+    if value is None:
+        if node.quoted and _NUMBER.fullmatch(node.text):
+            raise wrong(option, node, "is text in quotes")
+        raise wrong(option, node, "is no number")
+    scale = scale_of(option)
+    scaled = value * scale
+    if scaled != scaled.to_integral_value():
+        places = len(str(scale)) - 1
+        raise wrong(option, node, f"has more than {places} decimal{'s' if places > 1 else ''}")
+    return _bounded(option, node, int(scaled))
+
+
+def _bounded(option: Option, node: Scalar, value: int) -> int:
+    low, high = option.low, option.high
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise wrong(option, node, "is out of range")
+    return value
+
+
+def _read_bool(option: Option, node: Scalar) -> bool:
+    word = "" if node.quoted else node.text.lower()
+    if word not in _TRUE and word not in _FALSE:
+        raise wrong(option, node, "is neither")
+    return word in _TRUE
+
+
+def read_text(option: Option, node: Scalar) -> str:
+    """Text as it stands, printable ASCII: it goes into frames, labels and paths."""
+    text = node.text
+    low, high = option.low or 1, option.high or _LONGEST_TEXT
+    if not text.isascii() or not text.isprintable():
+        raise wrong(option, node, "holds characters outside printable ASCII")
+    if not low <= len(text) <= high:
+        raise wrong(option, node, f"has {len(text)} characters")
+    return text
+
+
+def _read_choice(option: Option, node: Scalar) -> str:
+    if node.text not in option.choices:
+        near = "" if node.secret else choose_from(node.text, option.choices)
+        hint = near.split(";")[0] if near.startswith("nearest") else ""
+        about = allowed(option) + (f"; {hint}" if hint else "")
+        raise Wrong(("", node.line, f"{node.shown()} is none of them", about))
+    return node.text
+
+
+_READERS: dict[str, Callable[[Option, Scalar], object]] = {
+    INT: _read_int,
+    MILLI: _read_milli,
+    BOOL: _read_bool,
+    TEXT: read_text,
+    CHOICE: _read_choice,
+}
+
+
+def _read_curve(shape: Shape, node: Node) -> tuple[tuple[int, int], ...]:
+    """Points (x, permille), x strictly rising, the share moving in the one sensible direction."""
+    form = "points as [x, percent], x rising"
+    if not isinstance(node, Listing):
+        off = isinstance(node, Scalar) and (node.is_null or node.text in ("off", "none"))
+        if off and shape.may_be_off:
+            return ()
+        raise Wrong(("", node.line, f"is {node.shown()}, no list of points", form))
+    if not node.items:
+        if shape.may_be_off:
+            return ()
+        raise Wrong(("", node.line, "has no points", form))
+    faults: list[tuple[str, int, str, str]] = []
+    points: list[tuple[int, int]] = []
+    for at, item in enumerate(node.items):
+        try:
+            points.append(_read_point(shape, item))
+        except Wrong as error:
+            faults += [(f"[{at}]{path}", *rest) for path, *rest in error.faults]  # type: ignore[misc]
+    if not faults:
+        faults = _shape_faults(shape, points, node)
+    if faults:
+        raise Wrong(*faults)
+    return tuple(points)
+
+
+def _read_point(shape: Shape, item: Node) -> tuple[int, int]:
+    if not isinstance(item, Listing) or len(item.items) != 2:
+        raise Wrong(("", item.line, f"is {item.shown()}, no point", "[x, percent], two numbers"))
+    x = Key("x", MILLI, scale=shape.x_scale, low=shape.low, high=shape.high)
+    share = Key("percent", MILLI, scale=10, low=0, high=1000, unit="%")
+    values: list[int] = []
+    faults: list[tuple[str, int, str, str]] = []
+    for option, part in zip((x, share), item.items, strict=True):
+        try:
+            if isinstance(part, Scalar) and part.is_null:
+                raise Wrong(("", part.line, f"has no {option.name}", allowed(option)))
+            value = read(option, part)
+            assert isinstance(value, int)
+            values.append(value)
+        except Wrong as error:
+            faults += error.faults
+    if faults:
+        raise Wrong(*faults)
+    return values[0], values[1]
+
+
+def _shape_faults(
+    shape: Shape, points: "list[tuple[int, int]]", node: Listing
+) -> "list[tuple[str, int, str, str]]":
+    faults = []
+    falling = shape.direction == FALLS
+    for at in range(1, len(points)):
+        (x, share), (before, held) = points[at], points[at - 1]
+        line = node.items[at].line
+        here = f"point [{human(x, shape.x_scale)}, {human(share, 10)}]"
+        if x <= before:
+            what = "stands on the point before" if x == before else "goes back behind the point before"
+            faults.append((f"[{at}]", line, f"{here} {what}", f"x above {human(before, shape.x_scale)}"))
+        if share > held and falling:
+            limit = f"{human(held, 10)} % or less"
+            if shape.direction == HUMP:
+                limit += ", the curve fell already"
+            faults.append((f"[{at}]", line, f"{here} rises", limit))
+        if share < held:
+            if shape.direction == RISES:
+                faults.append((f"[{at}]", line, f"{here} falls", f"{human(held, 10)} % or more"))
+            elif shape.direction == HUMP:
+                falling = True
+    for wanted, at, which in (
+        (shape.starts_at_zero, 0, "first"),
+        (shape.ends_at_zero, len(points) - 1, "last"),
+    ):
+        if wanted and points[at][1]:
+            text = f"the {which} point leaves {human(points[at][1], 10)} % outside the curve"
+            faults.append((f"[{at}]", node.items[at].line, text, f"0 % at the {which} point"))
+    return faults

@@ -1,0 +1,130 @@
+"""JK PB inverter-type BMS over RS485-2, 115200 8N1: a dummy register write makes it talk.
+
+    request  address 10 16 xx 00 01 02 00 00 crc16         xx: 20 live, 1E settings, 1C device info
+    answer   payload (300 bytes, jk02.py) | 00? | address 10 16 xx 00 01 crc16 | 00?
+
+The payload carries no address: only the acknowledge names the sender, so a frame here is a payload
+with an acknowledge whose register fits its type (308 bytes, the filler taken out). A payload alone
+is not a frame: on a shared line nobody knows whose it is. The unit at address 0 is a master that
+sends its own data unasked; its acknowledge says 00, so it is never taken for ours.
+
+Sources: the maker's RS485 Modbus V1.0 and V1.1 documents; captures of lines, firmware 14 to 19.
+"""
+
+from vbms.aggregate.snapshot import Snapshot
+from vbms.errors import FrameError
+from vbms.options import EACH_POLL, INT, ONCE, Option
+from vbms.upstream.jk02 import HEADER, INFO, LIVE, SETTINGS, SIZE, Reader
+from vbms.wire.crc import crc16_bytes, sum8
+from vbms.wire.framing import keep_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPTIONS = (
+    Option(
+        "address",
+        INT,
+        low=1,
+        high=15,
+        required=True,
+        help="DIP switch 1..15; 0 makes the unit a master, which answers nobody",
+    ),
+)
+DECLARES = ("ccl_ma", "dcl_ma")
+NEEDS_SETTINGS = True  # limits and switches stand there: slot 1 before the unit may join
+BAUD = 115200
+
+SETTINGS_MS = 10000
+FRAME_SIZE = SIZE + 8
+
+# Low byte of the register by payload type; slot by payload type.
+_REGISTER = (0, 0x1E, 0x20, 0x1C)
+_SLOT = (0, 1, 0, 2)
+
+_STARTS = (HEADER + b"\x01", HEADER + b"\x02", HEADER + b"\x03")
+_MORE = (0, None)
+
+
+def acknowledge(address: int, kind: int) -> bytes:
+    """What a unit sends behind a payload of this type."""
+    head = bytes((address, 0x10, 0x16, _REGISTER[kind], 0, 1))
+    return head + crc16_bytes(head)
+
+
+def trigger(address: int, kind: int) -> bytes:
+    """The write that asks for a payload of this type."""
+    head = bytes((address, 0x10, 0x16, _REGISTER[kind], 0, 1, 2, 0, 0))
+    return head + crc16_bytes(head)
+
+
+class Codec:
+    """What to ask one JK PB unit, and what its answers mean."""
+
+    def __init__(self, address: int = 1):
+        self.address = address
+        self._ours = (
+            b"",
+            acknowledge(address, 1),
+            acknowledge(address, 2),
+            acknowledge(address, 3),
+        )
+        self._reader = Reader()
+
+    def requests(self) -> "Sequence[tuple[int, bytes]]":
+        return (
+            (EACH_POLL, trigger(self.address, LIVE)),
+            (SETTINGS_MS, trigger(self.address, SETTINGS)),
+            (ONCE, trigger(self.address, INFO)),
+        )
+
+    def take(self, buffer: bytes) -> tuple[int, bytes | None]:
+        size = len(buffer)
+        if size < SIZE and buffer[:5] in _STARTS:  # an answer on its way
+            return _MORE
+        at = 0
+        while True:
+            if buffer[at : at + 4] != HEADER:
+                at += keep_from(buffer[at:], HEADER)
+                if size - at < 4:
+                    return at, None
+            if size - at < 5:
+                return at, None
+            kind = buffer[at + 4]
+            if 1 <= kind <= 3:
+                end = at + SIZE
+                if size < end:
+                    return at, None
+                if sum8(buffer[at : end - 1]) == buffer[end - 1]:
+                    used = self._acknowledged(buffer, end, kind)
+                    if used == end + 8:
+                        return used, buffer[at:used]
+                    if used > 0:
+                        return used, buffer[at:end] + buffer[end + 1 : used]
+                    if used == 0:
+                        return at, None
+            at += 1
+
+    def _acknowledged(self, buffer: bytes, at: int, kind: int) -> int:
+        """Where the acknowledge at `at`, or behind one 00, ends; 0: more needed; -1: none."""
+        if buffer[at : at + 8] == self._ours[kind]:
+            return at + 8
+        for start in (at, at + 1):
+            ack = buffer[start : start + 8]
+            wanted = acknowledge(ack[0], kind) if ack else b""
+            if ack == wanted[: len(ack)]:
+                return 0 if len(ack) < 8 else start + 8
+            if ack[:1] != b"\x00":
+                break
+        return -1
+
+    def slot(self, frame: bytes) -> int | None:
+        if len(frame) != FRAME_SIZE or frame[SIZE] != self.address:
+            return None
+        return _SLOT[frame[4]] if 1 <= frame[4] <= 3 else None
+
+    def decode(self, frames: "Sequence[bytes | None]", now_ms: int) -> Snapshot:
+        if len(frames) != 3 or frames[0] is None:
+            raise FrameError("expected three slots, the live frame first")
+        return self._reader.snapshot(frames[0], frames[1], frames[2], now_ms)
