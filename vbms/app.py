@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from vbms.journal import Journal
 from vbms.lines import BatteryLine, InverterLine, Line, bank_cap_ma
 from vbms.ports import Clock, Link
 from vbms.view import View
+
+if typing.TYPE_CHECKING:
+    from vbms.simulate.line import PacedLine
+    from vbms.simulate.world import World
 
 log = logging.getLogger("vbms")
 
@@ -43,7 +48,7 @@ class Site:
         self.journal = Journal()
         self.view = View(self)
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
-        self._simulation = Simulation(settings)
+        self.simulation = Simulation(settings)
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -75,7 +80,8 @@ class Site:
         stopped.cancel()
         for task in done:
             if task is not stopped and not task.cancelled() and task.exception() is not None:
-                log.error("%s ended: %s", task.get_name(), task.exception(), exc_info=task.exception())
+                error = task.exception()
+                log.error("%s ended: %s", task.get_name(), error, exc_info=error)
                 return 1
         return 0
 
@@ -91,7 +97,7 @@ class Site:
         lines: list[Line] = [*self.inverters.values(), *self.lines.values()]
         await asyncio.gather(*(line.stop() for line in lines))
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._simulation.close()
+        await self.simulation.close()
 
     # ---- batteries
 
@@ -103,13 +109,14 @@ class Site:
         for name in list(self.lines):
             old = self.settings.links.get(name)
             moved = name not in by_link or old != settings.links[name]
-            if moved or self._simulation.changed(settings, name):
+            if moved or self.simulation.changed(settings, name):
                 await self.lines.pop(name).stop()
-                await self._simulation.drop(name)
+                await self.simulation.drop(name)
         for name, batteries in by_link.items():
             line = self.lines.get(name)
             if line is None:
-                link = await self._simulation.battery_link(settings, settings.links[name], batteries)
+                where = settings.links[name]
+                link = await self.simulation.battery_link(settings, where, batteries)
                 line = BatteryLine(link, self.clock, self._deliver)
                 self.lines[name] = line
                 line.serve(batteries)
@@ -133,7 +140,7 @@ class Site:
 
     async def _add_inverter(self, settings: Settings, name: str) -> None:
         inverter = next(each for each in settings.inverters if each.name == name)
-        link, path = await self._simulation.inverter_link(settings.links[inverter.link])
+        link, path = await self.simulation.inverter_link(settings.links[inverter.link])
         if path is not None:
             log.info("%s: simulated line, plug the inverter into %s", name, path)
         line = InverterLine(inverter, link, self.clock, self.bank, path)
@@ -162,7 +169,8 @@ class Site:
             except Exception:
                 inverter.hush()
                 log.exception("%s: what it is to be told failed, silent", inverter.settings.name)
-        self.journal.tick(self.bank, self.virtual, self.state())
+        self.view.state = self.state()
+        self.journal.tick(self.bank, self.virtual, self.view.state)
 
     async def _tick_for_ever(self) -> None:
         due = self.clock.now_ms() + TICK_MS
@@ -217,19 +225,23 @@ class Site:
         for inverter in self.inverters.values():
             inverter.presenter.cap_ma = bank_cap_ma(self.bank)
         self._tick()
-        log.info("reload: done, %d batteries, %d inverters", len(settings.batteries), len(settings.inverters))
+        log.info(
+            "reload: done, %d batteries, %d inverters",
+            len(settings.batteries),
+            len(settings.inverters),
+        )
         return True
 
     async def _reload_inverters(self, settings: Settings) -> None:
         wanted = {inverter.name: inverter for inverter in settings.inverters}
         for name, line in list(self.inverters.items()):
             new = wanted.get(name)
-            same = new == line.settings
-            if not same or settings.links[line.settings.link] != self.settings.links[line.settings.link]:
+            where = line.settings.link
+            if new != line.settings or settings.links[where] != self.settings.links[where]:
                 line.hush()
                 await line.stop()
                 del self.inverters[name]
-                await self._simulation.drop(line.settings.link)
+                await self.simulation.drop(where)
         for name in wanted:
             if name not in self.inverters:
                 await self._add_inverter(settings, name)
@@ -252,15 +264,16 @@ class Simulation:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._world: object | None = None
-        self._played: dict[str, object] = {}
+        self.world: World | None = None
+        self._played: dict[str, PacedLine] = {}
         self._batteries: dict[str, list[BatterySettings]] = {}
 
     def changed(self, settings: Settings, name: str) -> bool:
         """Whether other batteries are to be played on a simulated line than now."""
         if name not in self._batteries:
             return False
-        return self._batteries[name] != [b for b in settings.batteries if b.link == name and b.unit.enabled]
+        now = [each for each in settings.batteries if each.link == name and each.unit.enabled]
+        return self._batteries[name] != now
 
     async def battery_link(
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
@@ -268,15 +281,29 @@ class Simulation:
         if link.kind != "simulate":
             return real_link(link)
         from vbms.simulate import site
+        from vbms.simulate.faults import Fault
+        from vbms.simulate.world import World
 
-        if self._world is None:
-            self._world = site.make_world(settings.simulate.seed, settings.simulate.speed)
+        if self.world is None:
+            self.world = World(settings.simulate.seed, settings.simulate.speed)
         rows = [
-            (b.name, b.protocol, b.address, b.unit.capacity_mah, b.unit.cells) for b in batteries
+            (
+                battery.name,
+                battery.protocol,
+                int(str(battery.address)),
+                battery.unit.capacity_mah / 1000 if battery.unit.capacity_mah else None,
+                battery.unit.cells,
+                battery.slot,
+            )
+            for battery in batteries
         ]
-        played = await site.battery_line(
-            link.name, link.baud, rows, self._world, settings.simulate.faults
-        )
+        faults = [
+            Fault(each.unit, each.fault, each.at_ms / 1000, each.for_ms / 1000)
+            for each in settings.simulate.faults
+            if any(each.unit == battery.name for battery in batteries)
+        ]
+        played = site.simulated_line(link.name, link.baud or 9600, rows, self.world, faults)
+        await played.start()
         self._played[link.name] = played
         self._batteries[link.name] = batteries
         return serial_link(link.name, played.path, link.baud)
@@ -287,15 +314,16 @@ class Simulation:
             return real_link(link), None
         from vbms.simulate import site
 
-        played = await site.inverter_line(link.name, link.baud)
+        played = site.inverter_line(link.name, link.baud or 9600)
+        await played.start()
         self._played[link.name] = played
-        return serial_link(link.name, played.path, link.baud), played.outside
+        return serial_link(link.name, played.path, link.baud), played.far_path
 
     async def drop(self, name: str) -> None:
         self._batteries.pop(name, None)
         played = self._played.pop(name, None)
         if played is not None:
-            played.close()  # type: ignore[attr-defined]
+            played.close()
 
     async def close(self) -> None:
         for name in list(self._played):
@@ -306,16 +334,16 @@ def real_link(link: LinkSettings) -> Link:
     if link.kind == "tcp":
         from vbms.links.tcp_line import TcpLine
 
-        return TcpLine(link.name, link.host, link.tcp_port, link.baud)
+        return TcpLine(link.name, link.host or "", link.tcp_port or 0, link.baud)
     if link.kind == "serial":
-        return serial_link(link.name, link.port, link.baud)
-    raise ConfigError("link %s: kind %s is not served here" % (link.name, link.kind))
+        return serial_link(link.name, link.port or "", link.baud)
+    raise ConfigError(f"link {link.name}: kind {link.kind} is not served by this version")
 
 
-def serial_link(name: str, port: str, baud: int) -> Link:
+def serial_link(name: str, port: str, baud: int | None) -> Link:
     from vbms.links.serial_line import SerialLine
 
-    return SerialLine(name, port, baud)
+    return SerialLine(name, port, baud or 9600)
 
 
 async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | None = None) -> int:

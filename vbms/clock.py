@@ -17,7 +17,7 @@ class MonotonicClock:
         await asyncio.sleep(ms / 1000)
 
     async def sleep_us(self, us: int) -> None:
-        """The event loop's timers step in whole milliseconds; the rest, less than one, is slept out.
+        """The loop's timers step in whole milliseconds; the rest, less than one, is slept out.
 
         That holds the loop for a part of a millisecond, which a gap of 1.75 ms is worth.
         """

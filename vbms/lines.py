@@ -71,9 +71,7 @@ class Line:
 class BatteryLine(Line):
     """A line with batteries on it, and the poller that asks them."""
 
-    def __init__(
-        self, link: Link, clock: Clock, deliver: Callable[[str, Snapshot], None]
-    ) -> None:
+    def __init__(self, link: Link, clock: Clock, deliver: Callable[[str, Snapshot], None]) -> None:
         super().__init__(link, clock)
         self.batteries: dict[str, BatterySettings] = {}
         self.polled: dict[str, PolledUnit] = {}
@@ -95,14 +93,15 @@ class BatteryLine(Line):
 def polled_unit(battery: BatterySettings) -> PolledUnit:
     """A battery's codec and patience, as its profile says."""
     driver = upstream.load(battery.protocol)
+    timing = battery.timing
     return PolledUnit(
         battery.name,
         driver.Codec(**battery.options),
-        battery.gap_us,
-        battery.reply_timeout_ms,
-        battery.slow_timeout_ms,
-        battery.silence_ms,
-        battery.poll_ms,
+        timing.gap_us,
+        timing.reply_timeout_ms,
+        timing.slow_timeout_ms,
+        timing.silence_ms,
+        timing.poll_ms,
     )
 
 
@@ -119,11 +118,10 @@ class InverterLine(Line):
         self._codecs: dict[int, object] = {}
         self._ladders: dict[str, Ladder] = {}
         self.presenter = Presenter(settings.present, settings.shards, bank_cap_ma(bank))
-        self.responder = Responder(
-            link, clock, [self._codec(0)], settings.turnaround_us, log
-        )
+        self.responder = Responder(link, clock, [self._codec(0)], settings.turnaround_us, log)
         self.responder.observe = self.reply_us.observe
-        self.state = ""
+        self.state = "starting"
+        self.silent = True
         self.told: VirtualBattery | None = None
 
     def _codec(self, address: int) -> object:
@@ -175,8 +173,15 @@ class InverterLine(Line):
 
     def next_ms(self) -> int | None:
         """In how many ms a ladder acts by itself."""
-        waits = [wait for ladder in self._ladders.values() if (wait := ladder.next_ms()) is not None]
+        waits = [
+            wait for ladder in self._ladders.values() if (wait := ladder.next_ms()) is not None
+        ]
         return min(waits) if waits else None
+
+    @property
+    def busy_us(self) -> int:
+        """For how long our answers were on the wire, about."""
+        return self.responder.counters["answered"] * 59 * self.link.byte_us
 
     @property
     def saturated(self) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The shapes that rings share, for type checkers: link, clock, codecs. Never shipped to a board."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from vbms.aggregate.snapshot import Snapshot
@@ -28,6 +28,16 @@ class Link(Protocol):
     async def write(self, data: bytes) -> None: ...
     async def read(self, timeout_ms: int) -> bytes:
         """What has come, at once if something waits; b"" when nothing did in time."""
+
+
+class PromptLink(Link, Protocol):
+    """A link that can answer in the moment bytes come, a turn of the event loop earlier.
+
+    While a `read` waits, each piece that comes is offered to `at_once` first: what that returns is
+    written right away and the read goes on waiting; None: the piece is the read's, as without it.
+    """
+
+    at_once: Callable[[bytes], bytes | None] | None
 
 
 class UpstreamCodec(Protocol):

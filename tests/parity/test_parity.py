@@ -105,7 +105,8 @@ def test_every_vector(same_on_both, tmp_path: Path) -> None:
     found = cases()
     lines = [str(len(found)), *(json.dumps(case) for case in found)]
     (tmp_path / "cases.txt").write_text("\n".join(lines) + "\n")
-    digests = same_on_both(HERE / "t_vectors.py", tmp_path, heap=512)
+    # Memory is no subject here: byte by byte a stream leaves far more garbage than a board makes.
+    digests = same_on_both(HERE / "t_vectors.py", tmp_path, heap=4096)
     wanted = {*upstream.DRIVERS, *downstream.DRIVERS, "jk02"}
     assert digests.keys() == wanted
     silent = [name for name, (count, _) in digests.items() if not count]

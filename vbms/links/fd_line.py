@@ -69,7 +69,8 @@ class FdLine:
         elif timer.when() > deadline:
             timer.cancel()
             self._timer = loop.call_at(deadline, self._expire)
-        self._waiter = waiter = loop.create_future()
+        waiter: asyncio.Future[bytes] = loop.create_future()
+        self._waiter = waiter
         try:
             return await waiter
         finally:
@@ -92,7 +93,7 @@ class FdLine:
     async def _writable(self) -> None:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_writer(self._fd, lambda: ready.done() or ready.set_result(None))
+        loop.add_writer(self._fd, _set, ready)
         try:
             await asyncio.wait_for(ready, _WRITE_S)
         except TimeoutError:
@@ -138,3 +139,8 @@ class FdLine:
             self._loop.remove_reader(self._fd)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
+
+
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)

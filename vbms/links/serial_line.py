@@ -10,7 +10,7 @@ from vbms.links.fd_line import FdLine
 
 
 class SerialLine(FdLine):
-    """8N1, raw, locked against a second program, with the driver's low-latency mode where it has one."""
+    """8N1, raw, locked against a second program, in low-latency mode where the driver has it."""
 
     def __init__(self, name: str, port: str, baud: int) -> None:
         super().__init__(name, port, -(-10_000_000 // baud))

@@ -41,7 +41,9 @@ class TcpLine(FdLine):
             raise LinkError(f"{self.where} does not answer: is the gateway on?") from None
         except OSError as error:
             sock.close()
-            raise LinkError(f"{self.where} refuses ({error.strerror}): check host: and port:") from None
+            raise LinkError(
+                f"{self.where} refuses ({error.strerror}): check host: and port:"
+            ) from None
         except BaseException:
             sock.close()
             raise

@@ -1,4 +1,4 @@
-"""A link that is kept open: a port that is missing, in use or pulled out is tried again for ever."""
+"""A link kept open: a port that is missing, in use or pulled out is tried again for ever."""
 
 from vbms.errors import LinkError
 

@@ -154,8 +154,6 @@ class Poller:
     async def run(self) -> None:
         """Polls for ever; LinkError comes out when the port goes."""
         self._quiet_us = self.clock.now_us()
-        for unit in self.units:
-            unit.receiver.clear()
         while True:
             unit = self._next()
             now = self.clock.now_ms()
@@ -245,7 +243,7 @@ class Poller:
             self.trace(True, request)
         first = began + len(request) * link.byte_us + timeout_ms * 1000
         deadline = first
-        found = None
+        found: bytes | None = None
         while found is None:
             left = deadline - clock.now_us()
             if left <= 0:

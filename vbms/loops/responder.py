@@ -7,6 +7,9 @@ two requests in one piece) goes through the codec's `take`, which looks at every
 A request is answered only if it is the last thing heard, also after the turnaround: what stands
 behind it is newer. Nothing else is ever written; absent, stale and unknown mean silence.
 
+Without a turnaround a link that can (`ports.PromptLink`) gets its answer in the moment the usual
+request comes; all else is as with any link.
+
 A started request is forgotten after 150 ms without a byte. An inverter waits some 200 ms for an
 answer, so an older one is not awaited any more; as requests are found at every offset, forgetting
 earlier would find none sooner, and would miss one that an adapter delivers in pieces.
@@ -114,13 +117,15 @@ class Responder:
         link = self.link
         clock = self.clock
         self._forget()
+        if not self.turnaround_us and hasattr(link, "at_once"):
+            link.at_once = self._at_once
         while True:
             chunk = await link.read(FORGET_MS if self._heard else QUIET_MS)
             if not chunk:
                 self._silence()
                 continue
             began = clock.now_us()
-            request = self._hear(chunk)
+            request = self._hear(chunk, began)
             if request is not None and self.turnaround_us:
                 request = await self._turn_round(request, began)
             if request is None:
@@ -134,6 +139,19 @@ class Responder:
             if self.observe is not None:
                 self.observe(clock.now_us() - began)
 
+    def _at_once(self, chunk: bytes) -> bytes | None:
+        """The answer to the usual request, if it came alone and nothing else is going on."""
+        answer = self._answers.get(chunk)
+        if answer is None or self._heard:
+            return None
+        began = self.clock.now_us()
+        self._asked(began)
+        self._echo = answer
+        self.counters[ANSWERED] += 1
+        if self.observe is not None:
+            self.observe(self.clock.now_us() - began)
+        return answer
+
     async def _turn_round(self, request: bytes, began: int) -> bytes | None:
         """Give the inverter's driver time to let go of the line; listen to what comes meanwhile."""
         due = began + self.turnaround_us
@@ -143,14 +161,15 @@ class Responder:
                 return request
             chunk = await self.link.read((left + 999) // 1000)
             if chunk:
-                due = self.clock.now_us() + self.turnaround_us
+                now = self.clock.now_us()
+                due = now + self.turnaround_us
                 self.counters[OVERTAKEN] += 1
-                newer = self._hear(chunk)
+                newer = self._hear(chunk, now)
                 if newer is None:
                     return None
                 request = newer
 
-    def _hear(self, chunk: bytes) -> bytes | None:
+    def _hear(self, chunk: bytes, now_us: int) -> bytes | None:
         """The request that these bytes end with, if they end with one to a battery of ours."""
         if self._echo:
             echoed = self._echoed + chunk
@@ -168,19 +187,19 @@ class Responder:
             if not chunk:
                 return None
         if not self._heard and chunk in self._answers:
-            self._asked()
+            self._asked(now_us)
             return chunk
         self._heard = False
         request = None
         for protocol in self._protocols:
-            frame = self._scan(protocol, chunk)
+            frame = self._scan(protocol, chunk, now_us)
             if frame is not None:
                 request = frame
             if protocol.buffer:
                 self._heard = True
         return request
 
-    def _scan(self, protocol: _Protocol, chunk: bytes) -> bytes | None:
+    def _scan(self, protocol: _Protocol, chunk: bytes, now_us: int) -> bytes | None:
         codec = protocol.codec
         buffer = protocol.buffer + chunk
         request = None
@@ -195,7 +214,7 @@ class Responder:
                 self._lose(protocol, buffer[:used])
             else:
                 self._lose(protocol, buffer[: used - len(frame)])
-                request = self._sort(protocol, frame)
+                request = self._sort(protocol, frame, now_us)
             buffer = buffer[used:]
         if buffer and request is not None:
             self.counters[OVERTAKEN] += 1
@@ -203,7 +222,7 @@ class Responder:
         protocol.buffer = buffer[-_MOST_BYTES:]
         return request
 
-    def _sort(self, protocol: _Protocol, frame: bytes) -> bytes | None:
+    def _sort(self, protocol: _Protocol, frame: bytes, now_us: int) -> bytes | None:
         """The frame, if one of our batteries is asked; else it is counted as what it is."""
         address = protocol.codec.asks(frame)
         if address is None:
@@ -211,7 +230,7 @@ class Responder:
         elif address not in protocol.served:
             self.counters[ABSENT] += 1
         else:
-            self._asked()
+            self._asked(now_us)
             return frame
         return None
 
@@ -238,8 +257,8 @@ class Responder:
             if protocol.codec.spoilt(lost):
                 self.counters[BAD_CRC] += 1
 
-    def _asked(self) -> None:
-        now = self.clock.now_ms()
+    def _asked(self, now_us: int) -> None:
+        now = now_us // 1000
         if self._quiet or self.asked_ms is None:
             if self.asked_ms is None:
                 self.log.info("%s: the inverter asks", self.name)

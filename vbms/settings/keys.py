@@ -74,8 +74,13 @@ def _read_name(option: Option, node: Scalar) -> str:
     return node.text
 
 
+def is_profile_name(text: str) -> bool:
+    """A file's name without its ending, and no way out of the folder."""
+    return _PROFILE.fullmatch(text) is not None
+
+
 def _read_profile_name(option: Option, node: Scalar) -> str:
-    if not _PROFILE.fullmatch(node.text):
+    if not is_profile_name(node.text):
         about = "a file's name in profiles/ without .yaml: letters, digits, _ and -"
         raise Wrong(("", node.line, f"{node.shown()} is no profile's name", about))
     return node.text

@@ -116,7 +116,7 @@ class Profiles:
             base = part.node.items.get("extends")
             if base is None:
                 break
-            if not isinstance(base, Scalar) or base.is_null:
+            if not isinstance(base, Scalar) or not keys.is_profile_name(base.text):
                 break  # told when its keys are checked
             wanted, file, key = base.text, part.node.file, "extends"
             line = part.node.line_of("extends")

@@ -333,6 +333,22 @@ class _Builder:
         return Resolved(self._file, line, found)
 
 
+def from_plain(value: object, file: str) -> Node:
+    """A tree of values that came some other way, such as JSON; all of it in line 1."""
+    if isinstance(value, dict):
+        node = Mapping(file, 1)
+        for key, item in value.items():
+            node.items[str(key)] = from_plain(item, file)
+        return node
+    if isinstance(value, (list, tuple)):
+        listing = Listing(file, 1)
+        listing.items = [from_plain(item, file) for item in value]
+        return listing
+    if isinstance(value, bool):
+        return Scalar(file, 1, "true" if value else "false", False)
+    return Scalar(file, 1, "null" if value is None else str(value), isinstance(value, str))
+
+
 class Resolved(Scalar):
     """What !secret or !env stood for; `known` is False where it could not be found."""
 

@@ -1,6 +1,6 @@
 """A BYD B-Box PRO 2.5 module on RS485, 9600 8N1: answers the one read request of its address.
 
-    address | size u16 BE | 01 | 03 or 83 | 55 AA | result | payload of 96 bytes, little-endian | sum8
+    address | size u16 BE | 01 | 03 or 83 | 55 AA | result | payload, 96 bytes LE | sum8
 
 The sum leaves the address out. Source: the BYD PRO protocol page, sections Frame, Payload and
 "What an emulator of the device must answer". The BMS of this module carries 16 cells.
@@ -8,8 +8,9 @@ The sum leaves the address out. Source: the BYD PRO protocol page, sections Fram
 
 import struct
 
+from vbms.simulate.bms import Reading, Settings
 from vbms.simulate.device import Answers, Device, newest
-from vbms.simulate.pack import Pack, Reading, Settings
+from vbms.simulate.pack import Pack
 from vbms.simulate.sums import sum8
 
 REFUSAL = 2  # only 0 is documented; any other code means "no values"

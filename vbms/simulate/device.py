@@ -11,7 +11,8 @@ import random
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vbms.simulate.pack import Pack, Reading
+from vbms.simulate.bms import Reading
+from vbms.simulate.pack import Pack
 
 Answers = list[tuple[float, bytes]]
 
@@ -23,12 +24,13 @@ _BOOT_S = 5.0
 _FORGET_S = 0.1  # silence after which the beginning of a request is forgotten
 
 COMMON_FAULTS = frozenset(
-    "silence cut flip late wrong_address refuse half_frame overlap lying_cell frozen restart".split()
+    ("silence", "cut", "flip", "late", "wrong_address", "refuse")
+    + ("half_frame", "overlap", "lying_cell", "frozen", "restart")
 )
 
 
 class Device:
-    """One address. A subclass finds its requests, builds honest answers and knows its own refusal."""
+    """One address. A subclass finds its requests, builds honest answers and knows its refusal."""
 
     FAULTS = COMMON_FAULTS
     byte_s = 10 / 9600  # set anew by the line
@@ -85,14 +87,14 @@ class Device:
     # ---- for the subclass
 
     def _find(self) -> bytes | None:
-        """The newest whole request to this address in `_heard`, which keeps only what may still grow."""
+        """The newest whole request to this address in `_heard`; keeps what may still grow there."""
         raise NotImplementedError
 
     def _answer(self, request: bytes) -> Answers:
         raise NotImplementedError
 
     def _spoil(self, honest: bytes, elsewhere: bytes, refusal: bytes) -> Answers:
-        """The honest answer with the present faults; `elsewhere` is the same from another address."""
+        """The honest answer with the present faults; `elsewhere`: the same from another address."""
         faults = self.faults
         frame = honest
         if "refuse" in faults:

@@ -57,7 +57,7 @@ class Faulty(Protocol):
 
 
 class Schedule:
-    """Switches faults on and off on the event loop; those a device cannot have are left out and named."""
+    """Switches faults on and off on the event loop; what a device cannot have is left out."""
 
     def __init__(
         self, faults: Sequence[Fault], devices: Mapping[str, Device], line: Faulty

@@ -1,7 +1,8 @@
 """A house with solar panels: the current it would like to put into or take out of the battery.
 
-A pure function of seed and time. A "day" lasts fifteen minutes, so that somebody who watches sees
-sun, clouds, a kettle and an evening; amplitudes follow the battery's size. It starts in the morning.
+A pure function of seed and time. A "day" lasts fifteen minutes, so that who watches sees
+sun, clouds, a kettle and an evening; amplitudes follow the battery's size.
+It begins in the morning.
 """
 
 import math

@@ -1,16 +1,17 @@
 """What a JK PB unit knows, laid out twice: the 300-byte payload and the register map.
 
-Both documents number the same bytes: offset in a register block + 6 = offset in the payload of that
-type. The payload is little-endian, registers are big-endian (32 bits: high word first), so one table
-of (offset in the block, struct letter, name) writes both. Source: the JK PB Modbus page, sections
-0x1200, 0x1000, 0x1400, and the JK Bluetooth page, frames 01, 02, 03 and the error bits.
+Both documents number the same bytes: offset in a register block + 6 = offset in the payload of
+that type. The payload is little-endian, registers are big-endian (32 bits: high word first), so one
+table of (offset in the block, struct letter, name) writes both. Source: the JK PB Modbus page,
+sections 0x1200, 0x1000, 0x1400, and the JK Bluetooth page, frames 01, 02, 03 and the error bits.
 """
 
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vbms.simulate.pack import Pack, Reading, Settings
+from vbms.simulate.bms import Reading, Settings
+from vbms.simulate.pack import Pack
 from vbms.simulate.sums import sum8
 
 LIVE, SETTINGS, INFO = 2, 1, 3
@@ -296,7 +297,7 @@ _TABLES = {LIVE: _LIVE, SETTINGS: _SETTINGS, INFO: _INFO}
 
 
 def block(kind: int, values: Mapping[str, Value], order: str) -> bytes:
-    """The bytes of one block, `order` "<" for the payload and ">" for registers; absent names are 0."""
+    """The bytes of one block; `order` is "<" for the payload, ">" for registers. Unnamed is 0."""
     data = bytearray(BLOCK + 1)  # registers are read in pairs of bytes
     for offset, letter, name in _TABLES[kind]:
         value = values.get(name, b"" if letter.endswith("s") else 0)

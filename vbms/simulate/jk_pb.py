@@ -1,10 +1,10 @@
-"""JK PB units on RS485, 115200 8N1: a slave that answers, and a master (DIP 0) that talks by itself.
+"""JK PB units on RS485, 115200 8N1: a slave that answers, a master (DIP 0) that talks by itself.
 
 The host writes one dummy register (0x1620 live, 0x161E settings, 0x161C info); the slave sends a
 300-byte payload, sometimes a 00, the acknowledge of the write and sometimes another 00. Only the
 acknowledge names the sender. Function 03 reads registers whose addresses count bytes.
-Source: the JK PB Modbus page, sections A, B, "Several units and a JK master on one bus" and "What an
-emulator of the device must answer".
+Source: the JK PB Modbus page, sections A, B, "Several units and a JK master on one bus" and
+"What an emulator of the device must answer".
 """
 
 import random
@@ -132,10 +132,7 @@ class JkPb(_Unit):
         if count == 0:
             frame = self._exception(_ILLEGAL_VALUE)
         elif (
-            kind is None
-            or start % 2
-            or count > _MOST_REGISTERS
-            or offset + 2 * count > _BLOCK_END
+            kind is None or start % 2 or count > _MOST_REGISTERS or offset + 2 * count > _BLOCK_END
         ):
             frame = self._exception(_ILLEGAL_ADDRESS)
         else:
@@ -150,11 +147,11 @@ class JkPb(_Unit):
 
 
 class JkMaster(_Unit):
-    """A unit at DIP 0. It asks the slaves, then broadcasts its own data with acknowledge address 00.
+    """A unit at DIP 0: asks the slaves, then broadcasts its own data with acknowledge address 00.
 
-    One cycle lasts about 4.4 s: for every slave that answered last time live and settings, for every
-    other address up to 15 live alone, 220 ms each; then its own live data and settings. It answers
-    nobody.
+    One cycle lasts about 4.4 s: for every slave that answered last time live and settings, for
+    every other address up to 15 live alone, 220 ms each; then its own live data and settings. It
+    answers nobody.
     """
 
     CYCLE_S = 4.4

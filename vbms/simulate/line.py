@@ -1,12 +1,12 @@
 """One simulated RS485 pair: every byte takes 10/baud seconds, and everybody hears everybody.
 
-A byte that starts at t is there at t + 10/baud, never before; byte n of a run at t + (n + 1) * 10/baud,
-counted from the start of the run, so nothing drifts however late the loop wakes. Bytes are handed over
-in handfuls: all that are due at a wake, wakes some milliseconds apart and one at the very end, as a
+Byte n of a run that starts at t is there at t + (n + 1) * 10/baud, never before, and counted from
+the start of the run, so nothing drifts however late the loop wakes. Bytes are handed over in
+handfuls: all that are due at a wake, wakes some milliseconds apart and one at the very end, as a
 UART's FIFO does. An answer's delay counts from the last byte of the request on the wire.
 
-The pair is half duplex: whoever talks while somebody else does spoils both (wired AND where two bytes
-meet; a receiver busy with the first byte misses the start of the second).
+The pair is half duplex: whoever talks while somebody else does spoils both (wired AND where two
+bytes meet; a receiver busy with the first byte misses the start of the second).
 """
 
 import asyncio
@@ -90,9 +90,9 @@ class _Port:
 class PacedLine:
     """A pty for the program under test at `path`, and devices at the other end of the wire.
 
-    `far_path` (with far=True) is a second place to plug in, at the other end. With steady=True `path`
-    is a name that stays the same when the adapter is pulled out (`unplug`) and put back (`plug`).
-    `faults` holds those of the line: echo, noise.
+    `far_path` (with far=True) is a second place to plug in, at the other end. With steady=True
+    `path` is a name that stays the same when the adapter is pulled out (`unplug`) and put back
+    (`plug`). `faults` holds those of the line: echo, noise.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class PacedLine:
     # ---- the wire
 
     def send(self, source: object, data: bytes, start_s: float) -> None:
-        """Put bytes on the wire at start_s of the monotonic clock; `source` itself does not hear them."""
+        """Put bytes on the wire at start_s (monotonic); `source` itself does not hear them."""
         if not data or self._alarm is None:
             return
         new = _Run(source, data, start_s, self._pace_s)
@@ -348,12 +348,12 @@ class _PortLine(PacedLine):
 
 
 def open_port(path: str, baud: int) -> PacedLine:
-    """Play devices on a port that exists: an RS485 adapter, or one end of somebody's pty. Raises LinkError."""
+    """Play devices on a port that exists: an adapter, or somebody's pty. Raises LinkError."""
     return _PortLine(path, baud)
 
 
 def _collide(first: _Run, second: _Run) -> None:
-    """Two talkers at once. Where bytes meet, the line holds the AND; the later one's start is missed."""
+    """Two talkers at once: where bytes meet, the line holds the AND; the second's start is missed."""
     step = first.byte_s
     overlap_end_s = min(first.end_s, second.end_s)
     begin = max(first.given, int((second.start_s - first.start_s) / step))

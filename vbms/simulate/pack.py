@@ -1,4 +1,4 @@
-"""One battery pack: cells in series that charge, sag, warm up and drift, and the BMS that watches them.
+"""One battery pack: cells in series that charge, sag, warm up and drift, and what its BMS sees.
 
 The cell is an open-circuit voltage over state of charge, an ohmic resistance and one RC element
 (tau 60 s). The figures are those of common prismatic LFP cells: 0.9 mOhm at 50 Ah, inverse to the
@@ -9,7 +9,9 @@ a counted SOC that drifts and is set right at the full and the empty end.
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from vbms.simulate.bms import Protections, Reading, Settings
 
 # Rest voltage of an LFP cell at 25 degC: state of charge, volts.
 _REST = (
@@ -50,73 +52,6 @@ def rest_voltage(soc: float) -> float:
     if step >= len(_TABLE) - 1:
         return _TABLE[-1]
     return _TABLE[step] + (_TABLE[step + 1] - _TABLE[step]) * (place - step)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the BMS measures and does, in human units; current > 0 charges.
-
-    `alarms` and `protections` hold names of `RULES`, `fails` names a device knows.
-    """
-
-    cells_v: tuple[float, ...]
-    voltage_v: float
-    current_a: float
-    temps_c: tuple[float, ...]
-    ambient_c: float
-    mosfet_c: float
-    soc: float
-    soh: float
-    full_ah: float
-    remaining_ah: float
-    design_ah: float
-    cycles: int
-    throughput_ah: float
-    uptime_s: int
-    balance_a: float = 0.0
-    balance_bits: int = 0
-    charge_on: bool = True
-    discharge_on: bool = True
-    alarms: frozenset[str] = frozenset()
-    protections: frozenset[str] = frozenset()
-    fails: frozenset[str] = frozenset()
-
-
-@dataclass(slots=True)
-class Settings:
-    """What a BMS is set to, per cell or for the pack."""
-
-    cell_high_v: float = 3.65
-    cell_high_release_v: float = 3.45
-    cell_low_v: float = 2.50
-    cell_low_release_v: float = 2.90
-    charge_a: float = 50.0
-    discharge_a: float = 50.0
-    charge_hot_c: float = 55.0
-    charge_cold_c: float = 0.0
-    discharge_hot_c: float = 60.0
-    discharge_cold_c: float = -20.0
-    mosfet_hot_c: float = 100.0
-    balance_start_v: float = 3.40
-    balance_trigger_v: float = 0.010
-    balance_a: float = 0.06
-    active_balancer: bool = False  # moves charge from the fullest cell to the emptiest one
-    request_v: float = 3.45  # charge voltage asked for, per cell
-    float_v: float = 3.35
-
-
-# name, what it stops, seconds before it acts, seconds it holds at least
-RULES = (
-    ("cell_high", "charge", 2.0, 5.0),
-    ("cell_low", "discharge", 2.0, 5.0),
-    ("charge_current", "charge", 3.0, 60.0),
-    ("discharge_current", "discharge", 3.0, 60.0),
-    ("charge_hot", "charge", 2.0, 5.0),
-    ("charge_cold", "charge", 2.0, 5.0),
-    ("discharge_hot", "discharge", 2.0, 5.0),
-    ("discharge_cold", "discharge", 2.0, 5.0),
-    ("mosfet_hot", "both", 2.0, 5.0),
-)
 
 
 class Pack:
@@ -173,8 +108,7 @@ class Pack:
         self._throughput_ah = cycles * capacity_ah
         self._uptime_s = 86400.0 * (3 + rng.random() * 200)
         self._tail_s = 0.0
-        self._pending: dict[str, float] = {}
-        self._acting: dict[str, float] = {}
+        self._protections = Protections()
         self._balance_a = 0.0
         self._balance_bits = 0
         self._balance_phase_s = 0.0
@@ -187,11 +121,11 @@ class Pack:
 
     @property
     def may_charge(self) -> bool:
-        return self.charge_switch and not self._stops("charge")
+        return self.charge_switch and not self._protections.stop("charge")
 
     @property
     def may_discharge(self) -> bool:
-        return self.discharge_switch and not self._stops("discharge")
+        return self.discharge_switch and not self._protections.stop("discharge")
 
     def move(self, current_a: float, dt_s: float) -> None:
         """Carry this current for this long, then measure."""
@@ -222,8 +156,7 @@ class Pack:
     def reboot(self) -> None:
         """The BMS starts anew: its running time does, and latched protections let go."""
         self._uptime_s = 0.0
-        self._acting.clear()
-        self._pending.clear()
+        self._protections.clear()
         self._measure(0.0)
 
     # ---- what a test asks
@@ -237,7 +170,10 @@ class Pack:
         self._measure(0.0)
 
     def pin(self, **values: object) -> None:
-        """Fields of `Reading` that read exactly this until `unpin`; a voltage not pinned is the cells' sum."""
+        """Fields of `Reading` that read exactly this until `unpin`.
+
+        What follows from them follows: the voltage is the cells' sum, remaining = SOC x full.
+        """
         unknown = set(values) - set(Reading.__dataclass_fields__)
         if unknown:
             raise TypeError(f"a reading has no {', '.join(sorted(unknown))}")
@@ -250,9 +186,6 @@ class Pack:
         self._measure(0.0)
 
     # ---- the BMS
-
-    def _stops(self, direction: str) -> bool:
-        return any(name in self._acting for name, stops, _, _ in RULES if stops in (direction, "both"))
 
     def _count(self, current_a: float, dt_s: float) -> None:
         """The coulomb counter, and its corrections at both ends."""
@@ -280,9 +213,7 @@ class Pack:
         ]
         for index, volts in self._forced.items():
             cells[index] = volts
-        temps = tuple(
-            self.temperature_c + offset + noise(0, 0.05) for offset in self._sensor_c
-        )
+        temps = tuple(self.temperature_c + offset + noise(0, 0.05) for offset in self._sensor_c)
         seen_a = self._seen_current(self.current_a)
         full_ah = self.capacity_ah * self.soh
         reading = Reading(
@@ -303,7 +234,7 @@ class Pack:
             fails=frozenset(self.fails),
         )
         reading = self._pin(reading)
-        self._protect(reading, dt_s)
+        self._protections.watch(reading, self.settings, dt_s)
         self._balance(reading, dt_s)
         self.reading = self._pin(
             replace(
@@ -312,8 +243,8 @@ class Pack:
                 balance_bits=self._balance_bits,
                 charge_on=self.may_charge,
                 discharge_on=self.may_discharge,
-                alarms=frozenset(self._alarms(reading)),
-                protections=frozenset(self._acting),
+                alarms=self._protections.alarms(reading, self.settings),
+                protections=self._protections.acting,
             )
         )
 
@@ -327,60 +258,10 @@ class Pack:
                 cells[index] = volts
             pinned["cells_v"] = tuple(cells)
             pinned.setdefault("voltage_v", sum(cells))
-        return replace(reading, **pinned)  # type: ignore[arg-type]
-
-    def _limits(self, reading: Reading) -> tuple[tuple[str, bool, bool], ...]:
-        """(name of the rule, beyond the limit, back inside the release)"""
-        at = self.settings
-        high, low = max(reading.cells_v), min(reading.cells_v)
-        hot, cold = max(reading.temps_c), min(reading.temps_c)
-        amps = reading.current_a
-        return (
-            ("cell_high", high >= at.cell_high_v, high <= at.cell_high_release_v),
-            ("cell_low", low <= at.cell_low_v, low >= at.cell_low_release_v),
-            ("charge_current", amps > at.charge_a * 1.05, True),
-            ("discharge_current", -amps > at.discharge_a * 1.05, True),
-            ("charge_hot", hot >= at.charge_hot_c, hot < at.charge_hot_c - 3),
-            ("charge_cold", cold <= at.charge_cold_c, cold > at.charge_cold_c + 2),
-            ("discharge_hot", hot >= at.discharge_hot_c, hot < at.discharge_hot_c - 3),
-            ("discharge_cold", cold <= at.discharge_cold_c, cold > at.discharge_cold_c + 2),
-            (
-                "mosfet_hot",
-                reading.mosfet_c >= at.mosfet_hot_c,
-                reading.mosfet_c < at.mosfet_hot_c - 15,
-            ),
-        )
-
-    def _protect(self, reading: Reading, dt_s: float) -> None:
-        limits = self._limits(reading)
-        for (name, _, delay_s, hold_s), (_, beyond, back) in zip(RULES, limits, strict=True):
-            if name in self._acting:
-                self._acting[name] += dt_s
-                if back and self._acting[name] >= hold_s:
-                    del self._acting[name]
-            elif beyond:
-                self._pending[name] = self._pending.get(name, 0.0) + dt_s
-                if self._pending[name] >= delay_s:
-                    del self._pending[name]
-                    self._acting[name] = 0.0
-            else:
-                self._pending.pop(name, None)
-
-    def _alarms(self, reading: Reading) -> set[str]:
-        """Warnings: a step before the protection, and with it."""
-        at = self.settings
-        found = set(self._acting)
-        if max(reading.cells_v) > at.cell_high_v - 0.07:
-            found.add("cell_high")
-        if min(reading.cells_v) < at.cell_low_v + 0.2:
-            found.add("cell_low")
-        if min(reading.temps_c) < at.charge_cold_c + 3:
-            found.add("charge_cold")
-        if max(reading.temps_c) > at.charge_hot_c - 5:
-            found.add("charge_hot")
-        if reading.soc < 0.05:
-            found.add("soc_low")
-        return found
+        changed = replace(reading, **pinned)  # type: ignore[arg-type]
+        if "remaining_ah" in pinned:
+            return changed
+        return replace(changed, remaining_ah=changed.full_ah * changed.soc)
 
     def _balance(self, reading: Reading, dt_s: float) -> None:
         at = self.settings
@@ -389,7 +270,11 @@ class Pack:
         self._moved_a = [0.0] * len(cells)
         self._balance_bits = 0
         self._balance_a = 0.0
-        if not self.balance_switch or high < at.balance_start_v or high - low < at.balance_trigger_v:
+        if (
+            not self.balance_switch
+            or high < at.balance_start_v
+            or high - low < at.balance_trigger_v
+        ):
             return
         top, bottom = cells.index(high), cells.index(low)
         if at.active_balancer:

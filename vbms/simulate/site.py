@@ -1,16 +1,17 @@
-"""`kind: simulate` links: a line with every battery the configuration names on it, and the inverter's."""
+"""`kind: simulate` links: a line with every battery named on it, and the inverter's line."""
 
 import random
 from collections.abc import Callable, Sequence
 
 from vbms.errors import ConfigError
 from vbms.simulate import byd_pro, jk_payload
+from vbms.simulate.bms import Settings
 from vbms.simulate.byd_pro import BydPro
 from vbms.simulate.device import Device
 from vbms.simulate.faults import Fault, Schedule
 from vbms.simulate.jk_pb import JkMaster, JkPb
 from vbms.simulate.line import PacedLine
-from vbms.simulate.pack import Pack, Settings
+from vbms.simulate.pack import Pack
 from vbms.simulate.world import World
 
 # battery name, protocol, address, Ah, cells, place in `batteries:` or slot
@@ -86,5 +87,5 @@ def simulated_line(
 
 
 def inverter_line(link_name: str, baud: int) -> PacedLine:
-    """The line of an inverter link: vbms at `path`, an inverter (simulated or yours) at `far_path`."""
+    """The line of an inverter link: vbms at `path`, any inverter at `far_path`."""
     return PacedLine(baud, link_name, far=True)

@@ -1,7 +1,7 @@
 """The two checksums on these wires, written from the protocol documents alone.
 
-    CRC-16/Modbus: polynomial 0xA001 reflected, start 0xFFFF, no final xor, low byte first.
-    sum8: the sum of the bytes modulo 256.
+CRC-16/Modbus: polynomial 0xA001 reflected, start 0xFFFF, no final xor, low byte first.
+sum8: the sum of the bytes modulo 256.
 """
 
 

@@ -9,8 +9,9 @@ import math
 import random
 from collections.abc import Sequence
 
+from vbms.simulate.bms import Settings
 from vbms.simulate.house import House
-from vbms.simulate.pack import Pack, Settings
+from vbms.simulate.pack import Pack
 
 _TICK_S = 0.5
 _COARSEST_S = 2.0
@@ -18,7 +19,7 @@ _MOST_TICKS = 600  # in one call: after a long pause time is skipped rather than
 
 
 class World:
-    """Packs by name, and `demand_a`: what the inverter wants (> 0 charges), None for the house's own wish."""
+    """Packs by name; `demand_a` is what the inverter wants (> 0 charges), None: the house's wish."""
 
     def __init__(self, seed: int = 1, speed: float = 1) -> None:
         self.seed = seed
@@ -73,7 +74,7 @@ class World:
         return sum(pack.capacity_ah for pack in self.packs.values())
 
     def advance(self, now_s: float) -> None:
-        """Move on to this moment of a real clock, `speed` times as fast; the first call only looks at it."""
+        """Move on to this moment of a real clock, `speed` times as fast; the first call sets it."""
         if self._last_s is not None:
             self._rest_s += (now_s - self._last_s) * self.speed
         self._last_s = now_s
@@ -137,7 +138,7 @@ def _carried(pack: Pack, bus_v: float) -> float:
 
 
 def _search(packs: Sequence[Pack], demand_a: float) -> float:
-    """The bus voltage for this sum with some directions open: the sum only grows with it, so halve."""
+    """The bus voltage for this sum with some directions open: it only grows with it, so halve."""
     low = min(pack.rest_v for pack in packs)
     high = max(pack.rest_v for pack in packs)
     if demand_a > 0 and not any(pack.may_charge for pack in packs):

@@ -1,0 +1,46 @@
+// One page in a headless Chromium, driven line by line: a JSON command in, a JSON answer out.
+//   node page.mjs CHROMIUM PROFILE_FOLDER
+import { chromium } from "playwright-core";
+import readline from "node:readline";
+
+const [executablePath, profile] = process.argv.slice(2);
+const seen = { errors: [], requests: [] };
+const context = await chromium.launchPersistentContext(profile, {
+  executablePath,
+  headless: true,
+  viewport: { width: 1280, height: 900 },
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
+  ],
+});
+const page = context.pages()[0] ?? await context.newPage();
+page.on("console", (message) => ["error", "warning"].includes(message.type()) && seen.errors.push(message.text()));
+page.on("pageerror", (error) => seen.errors.push(String(error)));
+page.on("request", (request) => seen.requests.push(request.url()));
+
+const COMMANDS = {
+  open: async ({ url }) => (await page.goto(url)).status(),
+  run: ({ js }) => page.evaluate(js),
+  wait: async ({ js, ms }) => { await page.waitForFunction(js, null, { timeout: ms, polling: 50 }); return true; },
+  look: async ({ width, height, scheme }) => {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+  },
+  shot: async ({ path }) => { await page.screenshot({ path, fullPage: true }); },
+  type: ({ into, text }) => page.fill(into, text),
+  click: ({ on }) => page.click(on),
+  key: ({ key }) => page.keyboard.press(key),
+  seen: () => seen,
+};
+
+console.log(JSON.stringify({ ok: true }));
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const command = JSON.parse(line);
+  try {
+    console.log(JSON.stringify({ ok: true, value: (await COMMANDS[command.do](command)) ?? null }));
+  } catch (error) {
+    console.log(JSON.stringify({ ok: false, value: String(error).slice(0, 2000) }));
+  }
+}
+await context.close();

@@ -1,0 +1,152 @@
+"""`vbms demo`: everything simulated, with the inverter's battery page in this terminal."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from vbms.commands.loading import load_or_exit
+from vbms.simulate import faults
+
+_HEAD = """\
+site: {name: demo}
+links:
+  byd: {kind: simulate, baud: 9600}
+  jk: {kind: simulate, baud: 115200}
+  inv: {kind: simulate, baud: 9600}
+inverters:
+  - {name: deye, profile: deye_rs485, link: inv, present: bank}
+batteries:
+"""
+
+
+def configuration(units: int, fault: str | None) -> str:
+    """A demo site of so many units, BYD and JK in turns of three and two."""
+    rows = []
+    names = []
+    for at in range(units):
+        is_jk = at % 5 > 2
+        before = sum(1 for k in range(at) if (k % 5 > 2) == is_jk)
+        name = f"{'jk' if is_jk else 'byd'}-{before + 1}"
+        names.append(name)
+        if is_jk:
+            rows.append(f"  - {{name: {name}, profile: jk_pb, link: jk, address: {before + 1}}}")
+        else:
+            rows.append(
+                f"  - {{name: {name}, profile: byd_pro_2_5, link: byd, address: {before + 1}}}"
+            )
+    text = _HEAD + "\n".join(rows) + "\n"
+    if units < 4:
+        text = text.replace("  jk: {kind: simulate, baud: 115200}\n", "")
+    if fault is not None:
+        text += "simulate:\n  faults:\n"
+        text += f"    - {{unit: {names[0]}, fault: {fault}, at_s: 10, for_s: 60}}\n"
+    return text
+
+
+@click.command()
+@click.option(
+    "--units", type=click.IntRange(1, 15), default=5, show_default=True, help="Simulated batteries."
+)
+@click.option(
+    "--fault",
+    type=click.Choice(faults.NAMES),
+    help="What goes wrong with the first unit, from 10 s on for 60 s.",
+)
+@click.option("--seconds", type=float, default=0, help="Stop after so long.  [default: never]")
+@click.pass_context
+def command(ctx: click.Context, units: int, fault: str | None, seconds: float) -> None:
+    """Simulated batteries, a real merge, and a simulated DEYE that polls it."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="vbms-demo-") as folder:
+        path = Path(folder) / "vbms.yaml"
+        path.write_text(configuration(units, fault), encoding="utf-8")
+        settings = load_or_exit(path)
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.exit(asyncio.run(_demo(path, settings, seconds)))
+
+
+async def _demo(path: Path, settings: object, seconds: float) -> int:
+    from vbms.app import Site, serve
+    from vbms.config import Settings
+
+    assert isinstance(settings, Settings)
+    screens: list[asyncio.Task[None]] = []
+
+    def ready(site: Site) -> None:
+        screens.append(asyncio.create_task(_screen(site, seconds), name="screen"))
+
+    try:
+        return await serve(path, settings, ready)
+    finally:
+        for screen in screens:
+            screen.cancel()
+
+
+async def _screen(site: object, seconds: float) -> None:
+    """Plug a DEYE in, and show its page each second."""
+    from vbms.app import Site
+    from vbms.journal import reason_text
+    from vbms.simulate.deye import COLUMNS, Deye
+
+    assert isinstance(site, Site)
+    (line,) = site.inverters.values()
+    assert line.path is not None
+    deye = Deye(line.path, world=site.simulation.world, wire=False)
+    polling = asyncio.create_task(deye.run(), name="deye")
+    live = sys.stdout.isatty()
+    log = _Tail(9) if live else None
+    if log is not None:
+        root = logging.getLogger()
+        log.setFormatter(root.handlers[0].formatter)
+        root.handlers = [log]
+    shown_s = 0.0
+    try:
+        while not polling.done():
+            await asyncio.sleep(1)
+            shown_s += 1
+            bank = site.view.bank()
+            rows = [COLUMNS, *deye.table()]
+            widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
+            text = ["DEYE Li-BMS page" + " " * 8 + site.view.state, ""]
+            text += [
+                "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows
+            ]
+            text += ["", deye.summary(), ""]
+            for direction, limit, reasons in (
+                ("charge", bank.charge_limit_ma, bank.charge_reasons),
+                ("discharge", bank.discharge_limit_ma, bank.discharge_reasons),
+            ):
+                if reasons:
+                    why = reason_text(reasons[0], bank)
+                    text.append(f"{direction:>9} limit {limit / 1000:7.1f} A   {why}")
+            for row in site.view.units():
+                age = "-" if row.age_ms is None else f"{row.age_ms / 1000:.0f} s"
+                text.append(f"{row.name:>9} {row.state:<9} {age:>6}")
+            if log is not None:
+                sys.stdout.write("\x1b[H\x1b[J" + "\n".join(text + ["", *log.lines]) + "\n")
+            elif shown_s % 5 == 0:
+                sys.stdout.write("\n".join(text) + "\n\n")
+            sys.stdout.flush()
+            if seconds and shown_s >= seconds:
+                site.stop()
+    finally:
+        polling.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await polling
+
+
+class _Tail(logging.Handler):
+    """The last lines of the log, for under the table."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines = [*self.lines, self.format(record).splitlines()[0]][-self._most :]

@@ -1,0 +1,190 @@
+"""`vbms simulate`: play a battery or the inverter on a pty or on a real port."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Collection, Coroutine, Sequence
+
+import click
+
+from vbms.errors import VbmsError
+from vbms.simulate.deye import Deye
+from vbms.simulate.deye_wrong import WRONG
+from vbms.simulate.faults import NAMES, Fault, Schedule
+from vbms.simulate.line import PacedLine, open_port
+from vbms.simulate.site import DEVICES, make_device
+from vbms.simulate.world import World
+
+log = logging.getLogger(__name__)
+
+_INVERTERS = ("deye", "deye_rs485")
+
+
+@click.command("simulate")
+@click.argument("device")
+@click.argument("more_addresses", nargs=-1, metavar="")
+@click.option(
+    "--port", help="Play on this port; without it a pty is made and its path printed first."
+)
+@click.option(
+    "--address",
+    "addresses",
+    multiple=True,
+    metavar="A ...",
+    help="Addresses to play: 1, 1 2 3, 1-3 or 1,2,3. A jk_pb at 0 is a master. Default 1.",
+)
+@click.option("--baud", type=click.IntRange(1200, 1_000_000), help="Default: the device's own.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME",
+    help="A battery's: " + " ".join(NAMES) + "; the inverter's: " + " ".join(WRONG) + ".",
+)
+@click.option(
+    "--fault-at", type=float, default=10.0, show_default=True, help="Seconds after start."
+)
+@click.option(
+    "--fault-for", type=float, default=60.0, show_default=True, help="Seconds, 0: for ever."
+)
+@click.option("--cells", type=click.IntRange(4, 32), default=16, show_default=True)
+@click.option("--capacity", type=float, metavar="AH", help="Default: the device's usual.")
+@click.option("--soc", type=click.FloatRange(0, 100), metavar="PERCENT", help="At start.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed, the same world."
+)
+@click.option("--speed", type=click.FloatRange(0.1, 100), default=1, show_default=True)
+@click.option(
+    "--rounds", type=int, default=0, help="deye: stop after this many, exit 1 on violations."
+)
+def command(
+    device: str,
+    more_addresses: Sequence[str],
+    port: str | None,
+    addresses: Sequence[str],
+    baud: int | None,
+    faults: Sequence[str],
+    fault_at: float,
+    fault_for: float,
+    cells: int,
+    capacity: float | None,
+    soc: float | None,
+    seed: int,
+    speed: float,
+    rounds: int,
+) -> None:
+    """Play DEVICE, a protocol's name such as byd_pro or jk_pb, or deye: the inverter.
+
+    Battery faults strike the first address, from 10 s for 60 s unless told otherwise. An inverter's
+    faults are bad requests, one after each round.
+    """
+    name = device.lower().replace("-", "_")
+    known = (*DEVICES, "deye")
+    if name not in DEVICES and name not in _INVERTERS:
+        raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
+    if more_addresses and not addresses:
+        raise click.UsageError(
+            f"unexpected {' '.join(more_addresses)} (addresses follow --address)"
+        )
+    _check_names(faults, WRONG if name in _INVERTERS else NAMES)
+    try:
+        if name in _INVERTERS:
+            play: Coroutine[None, None, int] = _play_deye(port, baud or 9600, faults, cells, rounds)
+        else:
+            places = _places([*addresses, *more_addresses], name)
+            world = World(seed, speed)
+            share = None if soc is None else soc / 100
+            devices = {
+                f"{name}-{place}": make_device(
+                    world, f"{name}-{place}", name, place, capacity, cells, share
+                )
+                for place in places
+            }
+            first = next(iter(devices))
+            wanted = [Fault(first, fault, fault_at, fault_for) for fault in faults]
+            line = _line(port, baud or DEVICES[name][3], "unplug" in faults)
+            for battery in devices.values():
+                line.attach(battery)
+            line.background.append(world.advance)
+            line.schedule = Schedule(wanted, devices, line)
+            for fault in wanted:
+                log.info("%s: fault %s at %g s", fault.unit, fault.fault, fault.at_s)
+            play = _play_line(line)
+        code = asyncio.run(_until_told(play))
+    except VbmsError as error:
+        click.echo(f"vbms simulate: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code)
+
+
+def _check_names(faults: Sequence[str], known: Collection[str]) -> None:
+    for fault in faults:
+        if fault not in known:
+            raise click.BadParameter(f"{fault}: there are {' '.join(known)}", param_hint="--fault")
+
+
+def _places(texts: Sequence[str], device: str) -> list[int]:
+    """1, 1-3 and 1,2,3 as numbers; what the device's address can be is checked."""
+    low, high = (0, 255) if device == "byd_pro" else (0, 15)
+    places: list[int] = []
+    for text in ",".join(texts or ("1",)).split(","):
+        first, _, last = text.strip().partition("-")
+        try:
+            places += range(int(first, 0), int(last or first, 0) + 1)
+        except ValueError:
+            raise click.BadParameter(f"{text} is no address", param_hint="--address") from None
+    for place in places:
+        if not low <= place <= high:
+            raise click.BadParameter(f"{place} is not in {low}..{high}", param_hint="--address")
+    if len(set(places)) < len(places) or not places:
+        raise click.BadParameter("each address once, please", param_hint="--address")
+    return places
+
+
+def _line(port: str | None, baud: int, steady: bool) -> PacedLine:
+    if port is not None:
+        return open_port(port, baud)
+    return PacedLine(baud, "pty", steady=steady)
+
+
+async def _play_line(line: PacedLine) -> int:
+    try:
+        await line.start()
+        click.echo(line.path)
+        await line.wait()
+    finally:
+        line.close()
+    return 0
+
+
+async def _play_deye(
+    port: str | None, baud: int, wrong: Sequence[str], cells: int, rounds: int
+) -> int:
+    line = None
+    try:
+        if port is None:
+            line = PacedLine(baud, "deye", far=True)
+            await line.start()
+            click.echo(line.path)
+        inverter = Deye(line.far_path if line else port or "", baud=baud, cells=cells, wrong=wrong)
+        try:
+            await inverter.run(rounds)
+        finally:
+            click.echo(inverter.summary())
+        return 1 if rounds and inverter.broken else 0
+    finally:
+        if line is not None:
+            line.close()
+
+
+async def _until_told(play: Coroutine[None, None, int]) -> int:
+    """Run until it ends, or SIGTERM or Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(play)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return 0

@@ -1,0 +1,90 @@
+"""What drivers declare about themselves, as configuration and `vbms drivers` need it."""
+
+from types import ModuleType
+
+from vbms.downstream import registry as downstream
+from vbms.options import Option
+from vbms.settings import keys
+from vbms.settings.profiles import BATTERY
+from vbms.upstream import registry as upstream
+
+_ADDRESS = "address"  # belongs to one battery, never to a profile
+
+
+class Driver:
+    """One protocol: its options, its line, what it reads by itself."""
+
+    __slots__ = ("baud", "declares", "kind", "links", "module", "needs_settings", "options", "protocol")
+
+    def __init__(self, kind: str, protocol: str, module: ModuleType):
+        self.kind = kind
+        self.protocol = protocol
+        self.module = module
+        self.options: tuple[Option, ...] = module.OPTIONS
+        self.baud: int | None = getattr(module, "BAUD", None)
+        self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
+        self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
+        self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
+
+    @property
+    def title(self) -> str:
+        """The first line of its docstring."""
+        return (self.module.__doc__ or "").strip().split("\n")[0].rstrip(".:")
+
+
+def protocols(kind: str) -> list[str]:
+    """Every protocol of a kind."""
+    return sorted((upstream if kind == BATTERY else downstream).DRIVERS)
+
+
+def driver(kind: str, protocol: str) -> Driver:
+    """Loads its module; KeyError for an unknown name."""
+    module = (upstream if kind == BATTERY else downstream).load(protocol)
+    return Driver(kind, protocol, module)
+
+
+class Rows:
+    """Which keys may stand where, by protocol; the same tuple each time, so that models are shared."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None, bool], tuple[Option, ...]] = {}
+
+    def in_profile(self, kind: str, protocol: str | None) -> tuple[Option, ...]:
+        """Keys of a profile file."""
+        return self._rows(kind, protocol, True)
+
+    def in_place(self, kind: str, protocol: str | None) -> tuple[Option, ...]:
+        """Keys of an entry of `batteries:` or `inverters:`."""
+        return self._rows(kind, protocol, False)
+
+    def _rows(self, kind: str, protocol: str | None, profile: bool) -> tuple[Option, ...]:
+        at = (kind, protocol if protocol in protocols(kind) else None, profile)
+        if at not in self._known:
+            rows: dict[str, Option] = {}
+            if profile:
+                rows = {row.name: row for row in keys.PROFILE_KEYS}
+            else:
+                own = keys.BATTERY_KEYS if kind == BATTERY else keys.OUTPUT_KEYS
+                rows = {row.name: row for row in (*own, keys.PROTOCOL_KEY)}
+            for row in keys.UNIT_KEYS if kind == BATTERY else keys.INVERTER_KEYS:
+                rows.setdefault(row.name, row)
+            for row in self.options(kind, at[1]):
+                if not (profile and row.name == _ADDRESS):
+                    rows.setdefault(row.name, row)
+            self._known[at] = tuple(rows.values())
+        return self._known[at]
+
+    def options(self, kind: str, protocol: str | None) -> tuple[Option, ...]:
+        """A driver's options; without a protocol any driver's, so that nothing is called unknown."""
+        if protocol is not None:
+            return driver(kind, protocol).options
+        found: dict[str, Option] = {}
+        for name in protocols(kind):
+            for row in driver(kind, name).options:
+                found.setdefault(row.name, _loose(row))
+        return tuple(found.values())
+
+
+def _loose(row: Option) -> Option:
+    """The option without the bounds of one driver."""
+    return Option(row.name, row.kind, row.default, unit=row.unit, help=row.help, choices=row.choices)

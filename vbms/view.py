@@ -1,0 +1,198 @@
+"""What the web page and the metrics are shown of a running site: web/site.py's shape, filled in."""
+
+import time
+import typing
+from importlib import metadata
+
+from vbms.aggregate import alarms
+from vbms.aggregate.limits import CHARGE, DISCHARGE
+from vbms.aggregate.member import FRESH, LOST
+from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
+from vbms.downstream import deye_rs485
+from vbms.journal import iso_now
+from vbms.metrics import InverterStats, LinkStats, Metrics
+
+if typing.TYPE_CHECKING:
+    from vbms.aggregate.bank import Unit
+    from vbms.app import Site
+    from vbms.config import BatterySettings
+
+_REASONS = {
+    "starting": "waiting for complete data from the batteries",
+    "zero": "no battery has fresh data, limits are 0",
+    "silent": "no battery has fresh data, the inverter is not answered",
+    "error": "the merge failed or a battery's configuration is wrong, see the log",
+}
+
+
+def version() -> str:
+    """Of the installed package."""
+    try:
+        return metadata.version("vbms")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+class Row:
+    """One enrolled battery, as web/site.py's UnitRow."""
+
+    def __init__(self, settings: "BatterySettings", unit: "Unit", counters: dict[str, int]) -> None:
+        self.name = settings.name
+        self.profile = settings.profile_name
+        self.protocol = settings.protocol
+        self.link = settings.link
+        self.address = typing.cast("int | str | None", settings.address)
+        self.slot = settings.slot
+        stranger = unit.state == LOST and unit.admission.mismatch
+        self.state = "mismatch" if stranger else unit.state
+        self.age_ms = unit.age_ms if unit.life.seen else None
+        self.snapshot = unit.snapshot
+        self.capacity_mah = unit.weight_mah
+        self.design_mah = unit.design_mah
+        soc = unit.snapshot.soc_permille if unit.snapshot is not None else None
+        known = soc is not None and unit.weight_mah is not None
+        self.remaining_mah = unit.weight_mah * soc // 1000 if known else None  # type: ignore[operator]
+        self.charge_voltage_mv = unit.profile.charge_voltage_mv
+        if self.charge_voltage_mv is None and unit.cells:
+            self.charge_voltage_mv = unit.cells * 3450
+        self.discharge_voltage_mv = unit.cells * unit.profile.cell_dvl_mv if unit.cells else None
+        self.charge_limit_ma: int | None = unit.told_ma[CHARGE]
+        self.discharge_limit_ma: int | None = unit.told_ma[DISCHARGE]
+        self.charge_reasons = (self._reason(unit, CHARGE),)
+        self.discharge_reasons = (self._reason(unit, DISCHARGE),)
+        self.counters = counters
+
+    def _reason(self, unit: "Unit", direction: int) -> Reason:
+        told = unit.told_ma[direction]
+        if unit.state != FRESH:
+            return Reason(unit.key, "blind", told, told)
+        allowed = unit.allowed[direction]
+        return Reason(unit.key, allowed.rule, allowed.value, told)
+
+
+class View:
+    """Reads the site; changes nothing."""
+
+    def __init__(self, site: "Site") -> None:
+        self._site = site
+        self._metrics = Metrics(self)
+        self._words = deye_rs485.Codec()
+        self.version = version()
+        self.state = "starting"
+
+    @property
+    def name(self) -> str:
+        return self._site.settings.site_name
+
+    @property
+    def token(self) -> str | None:
+        return self._site.settings.web.token
+
+    @property
+    def loopback(self) -> bool:
+        return self._site.settings.web.loopback
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return self._site.settings.web.hosts
+
+    def bank(self) -> VirtualBattery:
+        return self._site.virtual.copy(state=self.state)
+
+    def units(self) -> list[Row]:
+        counters = {
+            name: unit.counters
+            for line in self._site.lines.values()
+            for name, unit in line.polled.items()
+        }
+        return [
+            Row(battery, self._site.bank.units[battery.name], counters.get(battery.name, {}))
+            for battery in self._site.settings.batteries
+            if battery.name in self._site.bank.units
+        ]
+
+    def alone(self, name: str) -> VirtualBattery:
+        return self._site.bank.solo(name)
+
+    def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
+        return self._words.words(battery)
+
+    def alarm_rows(self) -> list[tuple[str, int, str | None, str, str]]:
+        now = iso_now()
+        return [
+            (alarms.named(bit)[0], level, unit, since, now)
+            for (bit, unit), (level, since) in sorted(self._site.journal.alarms.items())
+        ]
+
+    def health(self) -> dict[str, object]:
+        site = self._site
+        now = site.clock.now_ms()
+        inverters: dict[str, object] = {}
+        closed = []
+        for name, line in site.inverters.items():
+            asked = line.responder.asked_ms
+            inverters[name] = {
+                "open": line.is_open,
+                "asked_s_ago": None if asked is None else (now - asked) // 1000,
+            }
+            if not line.is_open:
+                closed.append(name)
+        good = self.state in (NORMAL, PARTIAL)
+        reason = _REASONS.get(self.state)
+        if good and closed:
+            reason = "the port of %s is not open" % ", ".join(closed)
+        elif self.state == PARTIAL:
+            gone = [unit.key for unit in site.bank.units.values() if unit.state != FRESH]
+            reason = "not fresh: %s" % ", ".join(gone)
+        age = site.virtual.age_ms
+        return {
+            "ok": good and not closed,
+            "state": self.state,
+            "reason": reason,
+            "age_s": None if age is None else age // 1000,
+            "inverters": inverters,
+            "version": self.version,
+        }
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def up_ms(self) -> int:
+        return self._site.bank.up_ms
+
+    def metrics_text(self) -> bytes:
+        return self._metrics.text()
+
+    def link_stats(self) -> dict[str, LinkStats]:
+        now = self._site.clock.now_ms()
+        found: dict[str, LinkStats] = {}
+        for name, line in self._site.lines.items():
+            stats = line.poller.stats
+            found[name] = {
+                "frames_in": stats["frames_in"],
+                "frames_out": stats["frames_out"],
+                "errors": {kind: stats[kind] for kind in ("timeout", "bad_frame", "foreign")},
+                "busy_us": stats["busy_us"],
+                "up_us": (now - line.since_ms) * 1000,
+            }
+        for inverter in self._site.inverters.values():
+            counters = inverter.responder.counters
+            found[inverter.settings.link] = {
+                "frames_in": sum(counters[k] for k in ("answered", "foreign", "absent", "stale")),
+                "frames_out": counters["answered"],
+                "errors": {kind: counters[kind] for kind in ("bad_crc", "foreign", "noise_bytes")},
+                "busy_us": inverter.busy_us,
+                "up_us": (now - inverter.since_ms) * 1000,
+            }
+        return found
+
+    def inverter_stats(self) -> dict[str, InverterStats]:
+        return {
+            name: {
+                "requests": line.responder.counters["answered"] + line.responder.counters["stale"],
+                "silent": line.silent,
+                "reply": line.reply_us,
+                "saturated": line.saturated,
+            }
+            for name, line in self._site.inverters.items()
+        }
