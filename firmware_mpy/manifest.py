@@ -37,8 +37,12 @@ package(
         "downstream/deye_rs485.py",
         "downstream/registry.py",
         "loops/__init__.py",
+        "loops/hold.py",
+        "loops/poller.py",
         "loops/responder.py",
         "web/__init__.py",
+        "web/routes.py",
+        "web/shapes.py",
     ),
     base_path="..",
 )

@@ -208,8 +208,8 @@ class Site:
         try:
             settings = load(path)
         except ConfigErrors as errors:
-            for line in errors.lines():
-                log.error("reload: %s", line)
+            for problem in errors.problems:
+                log.error("reload: %s", problem)
             log.error("reload: nothing changed, the old configuration stays")
             return False
         old = self.settings

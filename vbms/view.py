@@ -76,7 +76,6 @@ class View:
     def __init__(self, site: "Site") -> None:
         self._site = site
         self._metrics = Metrics(self)
-        self._words = deye_rs485.Codec()
         self.version = version()
         self.state = "starting"
 
@@ -115,7 +114,7 @@ class View:
         return self._site.bank.solo(name)
 
     def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
-        return self._words.words(battery)
+        return deye_rs485.words(battery)
 
     def alarm_rows(self) -> list[tuple[str, int, str | None, str, str]]:
         now = iso_now()

@@ -17,8 +17,6 @@ BOUND = 2.2
 ROUNDS = 41
 CALLS = 400
 
-_FORMAT = "<6x32HIHHBB64xhIIIihhIhBBIIIIBBHIBBBB12xBB"
-
 
 def _payload(kind: int, fields: tuple[tuple[int, str, int], ...]) -> bytes:
     frame = bytearray(300)
@@ -141,6 +139,7 @@ def run() -> list[tuple[str, float, float, bool, str]]:
     receiver = Receiver(codec.take)
     feed = receiver.feed
     decode = codec.decode
+    assert decode((feed(live)[0], settings, None), 0).voltage_mv == by_hand(live).voltage == 53545
     clock = time.perf_counter_ns
     hand_ns = []
     ours_ns = []

@@ -19,15 +19,22 @@ page.on("console", (message) => ["error", "warning"].includes(message.type()) &&
 page.on("pageerror", (error) => seen.errors.push(String(error)));
 page.on("request", (request) => seen.requests.push(request.url()));
 
+async function until(js, end) {
+  for (let last = ""; ; await page.waitForTimeout(50)) {
+    try { if (await page.evaluate(js)) return true; } catch (error) { last = String(error); } // between two pages
+    if (Date.now() > end) throw new Error(`never true: ${js} ${last}`);
+  }
+}
+
 const COMMANDS = {
   open: async ({ url }) => (await page.goto(url)).status(),
   run: ({ js }) => page.evaluate(js),
-  wait: async ({ js, ms }) => { await page.waitForFunction(js, null, { timeout: ms, polling: 50 }); return true; },
+  wait: ({ js, ms }) => until(js, Date.now() + ms), // page.waitForFunction would need eval, which the page forbids
   look: async ({ width, height, scheme }) => {
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
   },
-  shot: async ({ path }) => { await page.screenshot({ path, fullPage: true }); },
+  shot: async ({ path, full = true }) => { await page.screenshot({ path, fullPage: full }); },
   type: ({ into, text }) => page.fill(into, text),
   click: ({ on }) => page.click(on),
   key: ({ key }) => page.keyboard.press(key),

@@ -26,6 +26,17 @@ def ask_who(address: int) -> bytes:
     return sealed(bytes((address, 0x11)))
 
 
+def disguised(request: bytes) -> bytes:
+    """Another battery's good answer that happens to end in this request, CRC and all."""
+    body = request[:-2]
+    for word in range(65536):
+        head = bytes((1, 4, len(body) + 2)) + word.to_bytes(2, "big")
+        answer = sealed(head + body)
+        if answer.endswith(request):
+            return answer
+    raise AssertionError("no such answer")
+
+
 def words(answer: bytes, address: int) -> list[int]:
     """The registers of a 0x04 answer; asserts everything an inverter may check."""
     assert answer[:2] == bytes((address, 4))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.downstream.batteries import healthy
-from tests.downstream.far_end import Row, ask, ask_who, sealed, words
+from tests.downstream.far_end import Row, ask, ask_who, disguised, sealed, words
 from vbms.aggregate import alarms
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.downstream.deye_rs485 import BAUD, OPTIONS, Codec
@@ -422,15 +422,10 @@ def test_an_answer_is_no_request() -> None:
         (frame,) = frames_of(answer, [])
         assert frame == answer
         assert codec.asks(frame) is None
-    # 17 in the last register and a CRC that happens to be that of a 0x11 request to address 0.
-    for word in range(65536):
-        answer = sealed(bytes((1, 4, 4)) + word.to_bytes(2, "big") + b"\x00\x11")
-        if answer.endswith(ask_who(0)):
-            break
-    else:
-        pytest.fail("no such answer")
-    assert frames_of(answer, []) == [answer]
-    assert frames_of(answer, list(range(1, 9))) == [answer]
+    for request in (ask(0), ask_who(0)):
+        answer = disguised(request)
+        assert frames_of(answer, []) == [answer]
+        assert frames_of(answer, list(range(1, len(answer)))) == [answer]
 
 
 def test_a_request_inside_a_foreign_shape_is_found() -> None:

@@ -49,7 +49,13 @@ class ScriptedLine:
     def close(self) -> None:
         pass
 
+    def offered(self, data: bytes) -> bytes | None:
+        return None
+
     async def write(self, data: bytes) -> None:
+        self.wrote(data)
+
+    def wrote(self, data: bytes) -> None:
         assert data
         self.written.append((self.clock.us - self.start, data))
         if self.echo:
@@ -71,15 +77,29 @@ class ScriptedLine:
                     break
                 data += following
                 self.events.pop(0)
-            return data
+            answer = self.offered(data)
+            if answer is None:
+                return data
+            self.wrote(answer)
         if not self.events and until > self.clock.us + 1_000_000:
             raise LinkError("the script ends")
         self.clock.us = until
         return b""
 
 
+class PromptLine(ScriptedLine):
+    """The same as a `ports.PromptLink`."""
+
+    at_once: Callable[[bytes], bytes | None] | None = None
+
+    def offered(self, data: bytes) -> bytes | None:
+        return None if self.at_once is None else self.at_once(data)
+
+
 class Stage:
-    """A responder on a scripted line."""
+    """A responder on a scripted line; `lines` is the kind of line, for tests to choose."""
+
+    lines: type[ScriptedLine] = ScriptedLine
 
     def __init__(
         self,
@@ -88,7 +108,7 @@ class Stage:
         turnaround_us: int = 0,
     ):
         self.clock = ScriptedClock()
-        self.line = ScriptedLine(self.clock, [])
+        self.line = self.lines(self.clock, [])
         self.codecs = codecs
         log = logging.getLogger("test.responder")
         self.responder = Responder(self.line, self.clock, codecs, turnaround_us, log)

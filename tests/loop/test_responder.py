@@ -8,8 +8,8 @@ import random
 import pytest
 
 from tests.downstream.batteries import healthy
-from tests.downstream.far_end import Row, ask, ask_who, crc, sealed
-from tests.loop.scripted import Stage
+from tests.downstream.far_end import Row, ask, ask_who, crc, disguised, sealed
+from tests.loop.scripted import PromptLine, ScriptedLine, Stage
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.downstream.deye_rs485 import Codec
 from vbms.loops.responder import FORGET_MS
@@ -27,6 +27,12 @@ def answer_to(request: bytes, battery: VirtualBattery | None = None) -> bytes:
 
 
 GOOD = answer_to(ask(0))
+
+
+@pytest.fixture(autouse=True, params=[ScriptedLine, PromptLine], ids=["plain", "prompt"])
+def lines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every promise holds on either kind of link."""
+    monkeypatch.setattr(Stage, "lines", request.param)
 
 
 def stage(**options: int) -> Stage:
@@ -110,6 +116,16 @@ async def test_nothing_else_is_answered(bad: bytes) -> None:
     assert s.responder.counters["answered"] == 0
     assert sum(s.responder.counters.values()) > 0  # but it is counted
     assert await s.play(ask(0)) == [GOOD]
+
+
+@pytest.mark.parametrize("request_", [ask(0), ask_who(0)])
+async def test_the_end_of_anothers_answer_is_no_request(request_: bytes) -> None:
+    s = stage()
+    answer = disguised(request_)
+    cut = len(answer) - len(request_)
+    assert await s.play(answer) == []
+    assert await s.play((0, answer[:cut]), (5, answer[cut:])) == []
+    s.counted(foreign=2)
 
 
 async def test_counters() -> None:
@@ -235,6 +251,14 @@ async def test_what_comes_in_the_turnaround_is_newer() -> None:
     assert await s.play((0, ask(0)), (2, NEIGHBOUR)) == []
     assert await s.play((0, ask(0)), (2, ask(0)[:5]), (4, ask(0)[5:])) == [GOOD]
     assert await s.play(ask(0)) == [GOOD]
+
+
+async def test_a_prompt_link_keeps_to_a_turnaround_given_later() -> None:
+    s = stage()
+    await s.play(ask(0))
+    s.responder.turnaround_us = 4000
+    assert await s.play(ask(0)) == [GOOD]
+    assert s.line.written[0][0] == 4000
 
 
 # --- echo ---------------------------------------------------------------------------------------

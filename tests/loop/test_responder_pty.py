@@ -16,10 +16,10 @@ from pymodbus.client import ModbusSerialClient
 
 from tests.downstream.batteries import healthy
 from tests.downstream.far_end import Row, ask, ask_who, sealed, signed
-from tests.loop.fd_line import FdLine
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.clock import MonotonicClock
 from vbms.downstream.deye_rs485 import Codec
+from vbms.links.serial_line import SerialLine
 from vbms.loops.responder import Responder
 
 
@@ -36,58 +36,50 @@ class Inverter:
             heard += os.read(self.fd, 4096)
         return heard
 
-    def exchange(self, *pieces: bytes | float, wait_s: float = 0.1) -> bytes:
+    def exchange(self, *pieces: bytes | float, answered: bool = True) -> bytes:
         """Send pieces with pauses between; what is answered."""
         for piece in pieces:
             if isinstance(piece, bytes):
                 os.write(self.fd, piece)
             else:
                 time.sleep(piece)
-        return self.hear(wait_s)
+        if answered:  # a busy machine may take its time
+            select.select([self.fd], [], [], 2)
+        return self.hear(0.1)
 
 
 @contextlib.asynccontextmanager
 async def running(
     codecs: Sequence[Codec], battery: VirtualBattery | None, turnaround_us: int = 4000
-) -> AsyncIterator[tuple[Responder, Inverter, str]]:
-    """A responder behind one end of a pty, an inverter at the other."""
+) -> AsyncIterator[tuple[Responder, Inverter]]:
+    """A responder on a serial line, which is one end of a pty, and an inverter at the other."""
     master, slave = os.openpty()
     tty.setraw(master)
-    path = os.ttyname(slave)
-    line = FdLine(slave)
+    line = SerialLine("inv", os.ttyname(slave), 9600)
     await line.open()
-    responder = Responder(
-        line, MonotonicClock(), codecs, turnaround_us, logging.getLogger("test.responder")
-    )
+    log = logging.getLogger("test.responder")
+    responder = Responder(line, MonotonicClock(), codecs, turnaround_us, log)
     responder.publish([(codec, battery) for codec in codecs])
     task = asyncio.create_task(responder.run())
     try:
-        yield responder, Inverter(master), path
+        yield responder, Inverter(master)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         line.close()
         os.close(master)
+        os.close(slave)
 
 
-async def test_pymodbus_reads_address_0_and_3() -> None:
+@pytest.mark.parametrize("turnaround_us", [0, 4000])
+async def test_pymodbus_reads_address_0_and_3(turnaround_us: int) -> None:
     """An independent master: 23 input registers, through its own framing and CRC."""
-    master, slave = os.openpty()
-    tty.setraw(slave)
-    line = FdLine(master)  # pymodbus wants a path, so here we hold the master's end
-    await line.open()
-    codecs = [Codec(address=0), Codec(address=3)]
-    responder = Responder(line, MonotonicClock(), codecs, 4000, logging.getLogger("test"))
-    responder.publish(
-        [(codecs[0], healthy(current_ma=-87650)), (codecs[1], healthy(soc_permille=321))]
-    )
-    task = asyncio.create_task(responder.run())
+    master, slave = os.openpty()  # a pty for pymodbus, wired to the responder's
+    tty.setraw(master)
 
     def ask_all() -> tuple[list[int], list[int], list[int]]:
-        client = ModbusSerialClient(
-            os.ttyname(slave), baudrate=9600, timeout=1, retries=0, name="inverter"
-        )
+        client = ModbusSerialClient(os.ttyname(slave), baudrate=9600, timeout=1, retries=0)
         assert client.connect()
         try:
             first = client.read_input_registers(0x1000, count=23, device_id=0)
@@ -97,19 +89,28 @@ async def test_pymodbus_reads_address_0_and_3() -> None:
         finally:
             client.close()
 
-    try:
-        first, second, part = await asyncio.to_thread(ask_all)
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        line.close()
-        os.close(slave)
+    codecs = [Codec(address=0), Codec(address=3)]
+    async with running(codecs, None, turnaround_us) as (responder, inverter):
+        responder.publish(
+            [(codecs[0], healthy(current_ma=-87650)), (codecs[1], healthy(soc_permille=321))]
+        )
+        loop = asyncio.get_running_loop()
+        loop.add_reader(master, lambda: os.write(inverter.fd, os.read(master, 512)))
+        loop.add_reader(inverter.fd, lambda: os.write(master, os.read(inverter.fd, 512)))
+        try:
+            first, second, part = await asyncio.to_thread(ask_all)
+        finally:
+            loop.remove_reader(master)
+            loop.remove_reader(inverter.fd)
+            os.close(master)
+            os.close(slave)
     assert (first[0], signed(first[1]), first[8], first[12]) == (5312, -8765, 500, 10000)
     assert (second[0], second[1], second[8], second[22]) == (5312, 0, 321, 0)
     assert part == [321, 1000]
+    assert responder.counters["answered"] == 3
 
 
+@pytest.mark.parametrize("turnaround_us", [0, 4000])
 @pytest.mark.parametrize(
     ("pieces", "request_"),
     [
@@ -125,22 +126,24 @@ async def test_pymodbus_reads_address_0_and_3() -> None:
     ],
     ids="plain who noise foreign half two ascii bytewise lumps".split(),
 )
-async def test_what_the_inverter_hears(pieces: Sequence[bytes | float], request_: bytes) -> None:
-    async with running([Codec()], healthy()) as (_, inverter, _):
+async def test_what_the_inverter_hears(
+    pieces: Sequence[bytes | float], request_: bytes, turnaround_us: int
+) -> None:
+    async with running([Codec()], healthy(), turnaround_us) as (_, inverter):
         heard = await asyncio.to_thread(inverter.exchange, *pieces)
         assert heard == Codec().answer(request_, healthy())
 
 
 async def test_silence_and_back() -> None:
     codec = Codec()
-    async with running([codec], None) as (responder, inverter, _):
-        assert await asyncio.to_thread(inverter.exchange, ask(0), ask_who(0)) == b""
+    async with running([codec], None) as (responder, inverter):
+        assert await asyncio.to_thread(inverter.exchange, ask(0), ask_who(0), answered=False) == b""
         responder.publish([(codec, healthy())])
         heard = await asyncio.to_thread(inverter.exchange, ask(0))
         assert Row(heard, 0).soc_pm == 500
         responder.publish([(codec, None)])
-        assert await asyncio.to_thread(inverter.exchange, ask(0)) == b""
-        assert await asyncio.to_thread(inverter.exchange, ask(4), ask(15)) == b""
+        assert await asyncio.to_thread(inverter.exchange, ask(0), answered=False) == b""
+        assert await asyncio.to_thread(inverter.exchange, ask(4), ask(15), answered=False) == b""
 
 
 async def test_never_before_the_turnaround_and_never_late() -> None:
@@ -154,10 +157,10 @@ async def test_never_before_the_turnaround_and_never_late() -> None:
             inverter.hear(0.01)
         return times
 
-    async with running([Codec()], healthy(), 8000) as (_, inverter, _):
+    async with running([Codec()], healthy(), 8000) as (_, inverter):
         times = await asyncio.to_thread(measure, inverter)
     assert min(times) >= 0.008
-    assert sorted(times)[10] < 0.05
+    assert sorted(times)[10] < 0.1
 
 
 async def test_an_answer_is_of_one_moment() -> None:
@@ -180,7 +183,7 @@ async def test_an_answer_is_of_one_moment() -> None:
         return rows
 
     codec = Codec()
-    async with running([codec], moment(1), 1000) as (responder, inverter, _):
+    async with running([codec], moment(1), 1000) as (responder, inverter):
         polling = asyncio.create_task(asyncio.to_thread(poll, inverter))
         n = 1
         while not polling.done():

@@ -1,8 +1,11 @@
 """The board, as far as a PC can have one: the compiled shared files under WebAssembly MicroPython."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
+from os.path import commonprefix
 from pathlib import Path
 
 import pytest
@@ -67,8 +70,24 @@ def digests(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[int, str]
     return found
 
 
+def difference(here: str, there: str) -> str:
+    """The first line that the two worked out differently, cut down to where it starts."""
+    pairs = zip_longest(
+        (line for line in here.splitlines() if line.startswith("line ")),
+        (line for line in there.splitlines() if line.startswith("line ")),
+        fillvalue="nothing more",
+    )
+    for number, (a, b) in enumerate(pairs):
+        if a != b:
+            at = max(0, len(commonprefix([a, b])) - 60)
+            return f"line {number}:\n   PC ...{a[at : at + 160]}\nboard ...{b[at : at + 160]}"
+    return "the lines are the same"
+
+
 @pytest.fixture
-def same_on_both(on_pc: Script, on_board: Script) -> Callable[..., dict[str, tuple[int, str]]]:
+def same_on_both(
+    on_pc: Script, on_board: Script, tmp_path: Path
+) -> Callable[..., dict[str, tuple[int, str]]]:
     """Runs a script on both and demands the same digests, at least one; returns them."""
 
     def run(
@@ -77,7 +96,12 @@ def same_on_both(on_pc: Script, on_board: Script) -> Callable[..., dict[str, tup
         here = digests(on_pc(script, data))
         there = digests(on_board(script, data, heap))
         assert here, f"{script.name} printed no digest"
-        assert there == here
+        if there != here:
+            shown = tmp_path / "shown"
+            shutil.copytree(data, shown) if data else shown.mkdir()
+            (shown / "show.txt").touch()
+            told = difference(on_pc(script, shown).stdout, on_board(script, shown, heap).stdout)
+            pytest.fail(f"{script.name} differs at {told}", pytrace=False)
         return here
 
     return run

@@ -43,5 +43,5 @@ def test_a_difference_is_seen(same_on_both, tmp_path: Path) -> None:
         "digest.line(text(b''.hex()))\n"
         "digest.close()\n"
     )
-    with pytest.raises(AssertionError):
+    with pytest.raises(pytest.fail.Exception, match="t.py differs at line 0"):
         same_on_both(path)

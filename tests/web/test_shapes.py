@@ -188,10 +188,10 @@ def test_reasons_read_well() -> None:
     def say(rule: str, value: int | None, limit: int = 1000, direction: int = 0) -> str:
         return shapes.reason_text(Reason("u", rule, value, limit), direction)
 
-    assert say("cell", 3435) == "u: its highest cell is at 3.435 V"
-    assert say("cell", 2950, direction=1) == "u: its lowest cell is at 2.95 V"
-    assert say("temp", 4000) == "u: a cell is at 4 °C"
-    assert say("soc", 43) == "u: its charge is at 4.3 %"
+    assert say("cell", 3435) == "u: highest cell at 3.435 V"
+    assert say("cell", 2950, direction=1) == "u: lowest cell at 2.95 V"
+    assert say("temp", 4000) == "u: a cell at 4 °C"
+    assert say("soc", 43) == "u: state of charge 4.3 %"
     assert say("c_rate", 500) == "u: its profile allows 0.5 C"
     assert say("bms_limit", 200000) == "u: its BMS is set to 200 A"
     assert say("bms_limit", 51000, limit=0) == "u: its BMS asks for none"

@@ -25,6 +25,6 @@ def load_or_exit(path: Path | None) -> Settings:
     try:
         return load(find(path))
     except ConfigErrors as errors:
-        for line in errors.lines():
-            click.echo(line, err=True)
+        for problem in errors.problems:
+            click.echo(str(problem), err=True)
         sys.exit(2)

@@ -269,16 +269,16 @@ class Codec:
             soh = min(1000, full * 1000 // design) if design else 1000
         ambient = battery.ambient_mc
         mosfet = battery.mosfet_max_mc
-        acted = battery.protections | battery.criticals
+        warning, protection, status = words(battery)
         return (
             battery.voltage_mv,
             current * self._sign,
             soc * full // 1000 if remaining is None else remaining,
             mean,
             mean if ambient is None else ambient,
-            _word(WARNINGS, battery.warnings | acted),
-            _word(PROTECTIONS, acted),
-            _word(FAULTS, acted) | _flow(battery),
+            warning,
+            protection,
+            status,
             soc,
             soh,
             full,
@@ -399,6 +399,16 @@ def _word(rows: tuple[tuple[int, int], ...], told: int) -> int:
         if told & mask:
             word |= 1 << bit
     return word
+
+
+def words(battery: "VirtualBattery") -> tuple[int, int, int]:
+    """Warning, protection, and fault and status bits, as 0x1005 to 0x1007 carry them."""
+    acted = battery.protections | battery.criticals
+    return (
+        _word(WARNINGS, battery.warnings | acted),
+        _word(PROTECTIONS, acted),
+        _word(FAULTS, acted) | _flow(battery),
+    )
 
 
 def _flow(battery: "VirtualBattery") -> int:

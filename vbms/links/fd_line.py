@@ -6,6 +6,7 @@ timer that is kept and moved, not made anew, as an idle line reads thousands of 
 
 import asyncio
 import os
+from collections.abc import Callable
 
 from vbms.errors import LinkError
 
@@ -27,6 +28,9 @@ class FdLine:
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._broken: LinkError | None = None
+        # Asked first for an answer to what has come, so that an answer made beforehand leaves at
+        # once; None, or a None from it: `read` gets the bytes.
+        self.at_once: Callable[[bytes], bytes | None] | None = None
 
     def _attach(self, fd: int) -> None:
         os.set_blocking(fd, False)
@@ -115,9 +119,24 @@ class FdLine:
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            waiter.set_result(data)
+            answer = self.at_once(data) if self.at_once is not None else None
+            if answer is None:
+                waiter.set_result(data)
+            else:
+                self._answer(answer)
         else:
             self._waiting = (self._waiting + data)[-_MOST_WAITING:]
+
+    def _answer(self, data: bytes) -> None:
+        try:
+            sent = os.write(self._fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._break(self._lost(error))
+            return
+        if sent < len(data):
+            self._break(LinkError(f"{self.where} takes no bytes: is the adapter stuck?"))
 
     def _expire(self) -> None:
         self._timer = None

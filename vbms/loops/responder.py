@@ -117,8 +117,8 @@ class Responder:
         link = self.link
         clock = self.clock
         self._forget()
-        if not self.turnaround_us and hasattr(link, "at_once"):
-            link.at_once = self._at_once
+        if hasattr(link, "at_once"):
+            link.at_once = None if self.turnaround_us else self._at_once
         while True:
             chunk = await link.read(FORGET_MS if self._heard else QUIET_MS)
             if not chunk:

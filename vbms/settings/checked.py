@@ -22,20 +22,7 @@ from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
 from vbms.settings import keys
 from vbms.settings.problems import Problems, choose_from, shown
 from vbms.settings.text import Mapping
-from vbms.settings.values import CURVE, Key, Wrong, allowed, read, scale_of
-
-
-class Given:
-    """A checked value and where it was written; `rank` is higher the nearer to vbms.yaml's unit."""
-
-    __slots__ = ("file", "key", "line", "rank", "value")
-
-    def __init__(self, value: object, file: str, line: int, key: str, rank: int = 0):
-        self.value = value
-        self.file = file
-        self.line = line
-        self.key = key
-        self.rank = rank
+from vbms.settings.values import CURVE, Given, Key, Wrong, allowed, read, scale_of
 
 
 class Checker:
@@ -168,16 +155,15 @@ def _plain(value: int, scale: int) -> int | float:
 
 
 def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dict[str, Any]:
-    """JSON Schema of vbms.yaml, for editors; the rows of batteries and inverters include options."""
+    """JSON Schema of vbms.yaml, for editors; rows of batteries and inverters hold options too."""
 
     def optional(model: Any) -> Any:
         return model | None
 
     links: Any = None
     for kind, rows in keys.LINK_KEYS.items():
-        link = create_model(
-            f"Link {kind}", __base__=model_of(f"Line {kind}", rows), kind=(Literal[kind], ...)
-        )
+        chosen: Any = (Literal[kind], ...)
+        link = create_model(f"Link {kind}", __base__=model_of(f"Line {kind}", rows), kind=chosen)
         links = link if links is None else links | link
     fault = model_of("Fault", keys.FAULT_KEYS)
     simulate = create_model(
@@ -186,7 +172,9 @@ def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dic
         faults=(list[fault], Field(default_factory=list)),  # type: ignore[valid-type]
     )
     web = create_model(
-        "Web", __base__=model_of("Page", keys.WEB_KEYS), hosts=(list[str], Field(default_factory=list))
+        "Web",
+        __base__=model_of("Page", keys.WEB_KEYS),
+        hosts=(list[str], Field(default_factory=list)),
     )
     bank = model_of("Bank", (*keys.BANK_KEYS, *keys.LIMIT_KEYS))
     battery = model_of("Battery", batteries)

@@ -5,7 +5,6 @@ from types import ModuleType
 from vbms.downstream import registry as downstream
 from vbms.options import Option
 from vbms.settings import keys
-from vbms.settings.profiles import BATTERY
 from vbms.upstream import registry as upstream
 
 _ADDRESS = "address"  # belongs to one battery, never to a profile
@@ -14,7 +13,16 @@ _ADDRESS = "address"  # belongs to one battery, never to a profile
 class Driver:
     """One protocol: its options, its line, what it reads by itself."""
 
-    __slots__ = ("baud", "declares", "kind", "links", "module", "needs_settings", "options", "protocol")
+    __slots__ = (
+        "baud",
+        "declares",
+        "kind",
+        "links",
+        "module",
+        "needs_settings",
+        "options",
+        "protocol",
+    )
 
     def __init__(self, kind: str, protocol: str, module: ModuleType):
         self.kind = kind
@@ -34,17 +42,17 @@ class Driver:
 
 def protocols(kind: str) -> list[str]:
     """Every protocol of a kind."""
-    return sorted((upstream if kind == BATTERY else downstream).DRIVERS)
+    return sorted((upstream if kind == keys.BATTERY else downstream).DRIVERS)
 
 
 def driver(kind: str, protocol: str) -> Driver:
     """Loads its module; KeyError for an unknown name."""
-    module = (upstream if kind == BATTERY else downstream).load(protocol)
+    module = (upstream if kind == keys.BATTERY else downstream).load(protocol)
     return Driver(kind, protocol, module)
 
 
 class Rows:
-    """Which keys may stand where, by protocol; the same tuple each time, so that models are shared."""
+    """Which keys may stand where, by protocol; the same tuple each time, so models are shared."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str | None, bool], tuple[Option, ...]] = {}
@@ -60,22 +68,25 @@ class Rows:
     def _rows(self, kind: str, protocol: str | None, profile: bool) -> tuple[Option, ...]:
         at = (kind, protocol if protocol in protocols(kind) else None, profile)
         if at not in self._known:
-            rows: dict[str, Option] = {}
+            first: tuple[Option, ...]
             if profile:
-                rows = {row.name: row for row in keys.PROFILE_KEYS}
+                first = keys.PROFILE_KEYS
             else:
-                own = keys.BATTERY_KEYS if kind == BATTERY else keys.OUTPUT_KEYS
-                rows = {row.name: row for row in (*own, keys.PROTOCOL_KEY)}
-            for row in keys.UNIT_KEYS if kind == BATTERY else keys.INVERTER_KEYS:
+                own = keys.BATTERY_KEYS if kind == keys.BATTERY else keys.OUTPUT_KEYS
+                first = (*own, keys.PROTOCOL_KEY)
+            rows: dict[str, Option] = {row.name: row for row in first}
+            common: tuple[Option, ...]
+            common = keys.UNIT_KEYS if kind == keys.BATTERY else keys.INVERTER_KEYS
+            for row in common:
                 rows.setdefault(row.name, row)
-            for row in self.options(kind, at[1]):
-                if not (profile and row.name == _ADDRESS):
-                    rows.setdefault(row.name, row)
+            for option in self.options(kind, at[1]):
+                if not (profile and option.name == _ADDRESS):
+                    rows.setdefault(option.name, option)
             self._known[at] = tuple(rows.values())
         return self._known[at]
 
     def options(self, kind: str, protocol: str | None) -> tuple[Option, ...]:
-        """A driver's options; without a protocol any driver's, so that nothing is called unknown."""
+        """A driver's options; without a protocol any driver's, so nothing is called unknown."""
         if protocol is not None:
             return driver(kind, protocol).options
         found: dict[str, Option] = {}
@@ -87,4 +98,6 @@ class Rows:
 
 def _loose(row: Option) -> Option:
     """The option without the bounds of one driver."""
-    return Option(row.name, row.kind, row.default, unit=row.unit, help=row.help, choices=row.choices)
+    return Option(
+        row.name, row.kind, row.default, unit=row.unit, help=row.help, choices=row.choices
+    )

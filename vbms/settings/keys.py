@@ -1,7 +1,7 @@
 """Every key of vbms.yaml and of a profile that no driver declares: one row each.
 
-Bounds are in the program's units. Checks, messages, the JSON Schema and `vbms drivers` are made from
-these rows, so a key exists in one place only.
+Bounds are in the program's units. Checks, messages, the JSON Schema and `vbms drivers` are made
+from these rows, so a key exists in one place only.
 """
 
 import ipaddress
@@ -9,18 +9,16 @@ import re
 from urllib.parse import urlsplit
 
 from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
+from vbms.settings.curves import FALLS, HUMP, RISES, Shape
+from vbms.settings.text import Scalar
 from vbms.settings.values import (
     CURVE,
-    FALLS,
-    HUMP,
-    RISES,
     Key,
-    Shape,
     Wrong,
     either,
 )
-from vbms.settings.text import Scalar
 
+BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
 T35 = "t3.5"  # 3.5 characters at the line's speed
 BAUDS = (
     1200,
@@ -160,13 +158,11 @@ def _text(name: str, help: str, **more: object) -> Key:
 
 def _seconds(name: str, target: str, default: int | None, low: int, high: int, help: str) -> Key:
     words: dict[str, int | bool | None] | None = {"auto": None} if default is None else None
-    return Key(
-        name, MILLI, target, default, low=low, high=high, unit="s", help=help, words=words
-    )
+    return Key(name, MILLI, target, default, low=low, high=high, unit="s", help=help, words=words)
 
 
 def _curve(name: str, target: str, shape: Shape, help: str) -> Key:
-    return Key(name, CURVE, target, curve=shape, help=help)
+    return Key(name, CURVE, target, reader=shape.read, help=help)
 
 
 NONE: "dict[str, int | bool | None]" = {"none": None}
@@ -214,6 +210,10 @@ LIMIT_KEYS: tuple[Key, ...] = (
         help="who takes a retired unit out of the account: a person, or time alone"),
 )  # fmt: skip
 
+_PROFILE_BAUD = Key(
+    "baud", INT, reader=_read_baud, unit="baud", help="of the line, where the link says none"
+)
+
 # What a profile says about one unit, and a battery may override in place.
 UNIT_KEYS: tuple[Key, ...] = (
     Key("chemistry", CHOICE, default="lfp", choices=("lfp", "li_ion", "lto"),
@@ -232,7 +232,7 @@ UNIT_KEYS: tuple[Key, ...] = (
         help="absent: the unit reports no switch temperature"),
     *LIMIT_KEYS,
     _seconds("poll_s", "poll_ms", 1000, 0, 300_000, "time between polls; 0: back to back"),
-    Key("baud", INT, reader=_read_baud, unit="baud", help="the line's speed, where the link says none"),
+    _PROFILE_BAUD,
     Key("gap_ms", MILLI, "gap_us", low=0, high=10_000_000, unit="ms", words={T35: None},
         help="silence before a request; t3.5: 3.5 characters, 1.75 ms above 19200 baud"),
     Key("reply_timeout_ms", INT, default=150, low=5, high=10_000, unit="ms",
@@ -243,9 +243,11 @@ UNIT_KEYS: tuple[Key, ...] = (
         help="an unfinished answer is given up after this much silence"),
 )  # fmt: skip
 
+NAME_KEY = Key("name", TEXT, reader=_read_name, required=True, help="unique; shown everywhere")
 BATTERY_KEYS: tuple[Key, ...] = (
-    Key("name", TEXT, reader=_read_name, required=True, help="unique; shown everywhere"),
-    Key("profile", TEXT, reader=_read_profile_name, required=True, help="file in profiles/battery/"),
+    NAME_KEY,
+    Key("profile", TEXT, reader=_read_profile_name, required=True,
+        help="file in profiles/battery/"),
     Key("link", TEXT, reader=_read_name, required=True, help="one of links"),
     Key("slot", INT, low=0, high=MOST_UNITS - 1,
         help="address told to the inverter with present: units; unset: its place in the list"),
@@ -270,18 +272,20 @@ INVERTER_KEYS: tuple[Key, ...] = (
         help="silence before an answer; t3.5: 3.5 characters"),
     Key("silent_after_s", MILLI, "silent_after_ms", 30_000, low=0, high=140_000, unit="s",
         help="time at limit 0 without fresh data before nothing is answered"),
-    Key("baud", INT, reader=_read_baud, unit="baud", help="the line's speed, where the link says none"),
+    _PROFILE_BAUD,
 )  # fmt: skip
 OUTPUT_KEYS: tuple[Key, ...] = (
-    Key("name", TEXT, reader=_read_name, required=True, help="unique; shown everywhere"),
-    Key("profile", TEXT, reader=_read_profile_name, required=True, help="file in profiles/inverter/"),
+    NAME_KEY,
+    Key(
+        "profile", TEXT, reader=_read_profile_name, required=True, help="file in profiles/inverter/"
+    ),
     Key("link", TEXT, reader=_read_name, required=True, help="one of links"),
 )
 
 _BAUD = Key("baud", INT, reader=_read_baud, unit="baud", help="unset: what the profiles on it say")
 LINK_KEYS: dict[str, tuple[Key, ...]] = {
     "serial": (
-        Key("port", TEXT, reader=_read_path, required=True, help="best a name in /dev/serial/by-id/"),
+        Key("port", TEXT, reader=_read_path, required=True, help="best one in /dev/serial/by-id/"),
         _BAUD,
     ),
     "tcp": (

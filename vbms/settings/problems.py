@@ -49,9 +49,10 @@ class ConfigErrors(ConfigError):
 class Problems:
     """Collects, each problem once, though five batteries share the profile that has it."""
 
-    __slots__ = ("_seen", "errors", "warnings")
+    __slots__ = ("_main", "_seen", "errors", "warnings")
 
-    def __init__(self) -> None:
+    def __init__(self, main: str = "") -> None:
+        self._main = main  # this file's problems come first
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
         self._seen: set[str] = set()
@@ -71,8 +72,9 @@ class Problems:
     def stop(self) -> None:
         """Raises ConfigErrors if anything is wrong, the main file's lines first."""
         if self.errors:
-            order = {problem.file: at for at, problem in reversed(list(enumerate(self.errors)))}
-            raise ConfigErrors(sorted(self.errors, key=lambda p: (order[p.file], p.line)))
+            raise ConfigErrors(
+                sorted(self.errors, key=lambda p: (p.file != self._main, p.file, p.line))
+            )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Finding and reading profiles: the user's folder first, then the shipped one, then what they extend.
+"""Finding and reading profiles: the user's folder, then the shipped one, then what they extend.
 
 `profiles/` beside vbms.yaml wins over the shipped folder, which lies in the installed package or,
 in a checkout, beside it. A user's profile may extend the shipped one of its own name.
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from vbms.options import Option
 from vbms.settings import keys
-from vbms.settings.checked import Checker, Given
+from vbms.settings.checked import Checker
 from vbms.settings.problems import Problems, choose_from, shown
 from vbms.settings.text import Mapping, Scalar, Secrets, read_file
+from vbms.settings.values import Given
 
-BATTERY, INVERTER = "battery", "inverter"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -128,7 +128,7 @@ class Profiles:
         return self._files[path]
 
     def _flatten(self, kind: str, name: str, chain: list[_File]) -> Profile:
-        """Base first, so that what extends it overrides; a base's keys are checked as its own kind."""
+        """Base first, so that what extends it overrides."""
         values: dict[str, Given] = {}
         bad: set[str] = set()
         protocol: str | None = None

@@ -1,23 +1,29 @@
-"""What no single key can get wrong: values that contradict each other, and things that must differ."""
+"""What no single key can get wrong: values that contradict each other, things that must differ."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from vbms.aggregate.profile import UnitProfile
+from vbms.options import Option
 from vbms.settings import keys
-from vbms.settings.checked import Given
 from vbms.settings.drivers import Driver
 from vbms.settings.problems import Problems
-from vbms.settings.values import Key, human
+from vbms.settings.values import Given, Key, human
 
 # Volts a cell that a charge voltage may ask for, by chemistry; the pack's are these times cells.
 # lfp: 3.75 V is 60 V of 16 cells, the highest a 48 V inverter takes, and 3.0 V an empty pack.
 CHARGE_CELL_MV = {"lfp": (3000, 3750), "li_ion": (3000, 4250), "lto": (1800, 2900)}
 _CELLS = 16  # taken where the unit itself will say
 
-_DEFAULTS = UnitProfile("")
-_TARGETS = {row.name: row.target for row in keys.UNIT_KEYS}
+DEFAULTS = UnitProfile("")
 _ROWS: dict[str, Key] = {row.name: row for row in keys.UNIT_KEYS}
+
+
+def default_of(row: Option) -> object:
+    """What a value is where nobody says it; the numbers of a unit are UnitProfile's own."""
+    if row.default is None and isinstance(row, Key) and _ROWS.get(row.name) is row:
+        return getattr(DEFAULTS, row.target, None)
+    return row.default
 
 
 class Effective:
@@ -25,9 +31,7 @@ class Effective:
 
     __slots__ = ("bad", "file", "key", "line", "values")
 
-    def __init__(
-        self, values: "dict[str, Given]", bad: "set[str]", file: str, line: int, key: str
-    ):
+    def __init__(self, values: "dict[str, Given]", bad: "set[str]", file: str, line: int, key: str):
         self.values = values
         self.bad = bad
         self.file = file
@@ -40,9 +44,7 @@ class Effective:
         if given is not None:
             return given.value
         row = _ROWS.get(name)
-        if row is not None and row.default is None and hasattr(_DEFAULTS, row.target):
-            return getattr(_DEFAULTS, row.target)
-        return row.default if row is not None else None
+        return None if row is None else default_of(row)
 
     def whole(self, name: str) -> int:
         """A value that is a number for certain."""
@@ -66,9 +68,7 @@ class Effective:
 def check_unit(unit: Effective, driver: Driver, problems: Problems) -> None:
     """One unit's numbers against each other and against what its driver can read."""
     _check_size(unit, driver, problems)
-    _check_charge_voltage(unit, problems)
-    _check_times(unit, problems)
-    _check_cells(unit, problems)
+    check_values(unit, problems)
     slow = unit.value("slow_timeout_ms")
     if isinstance(slow, int) and not unit.unsure("slow_timeout_ms", "reply_timeout_ms"):
         if slow < unit.whole("reply_timeout_ms"):
@@ -80,6 +80,13 @@ def check_unit(unit: Effective, driver: Driver, problems: Problems) -> None:
         if not stated and declared not in driver.declares and not unit.unsure(limit, "c_rate"):
             text = f"is not set, {driver.protocol} reads none: the limit of this unit is 0 A"
             problems.warn(unit.file, unit.line, f"{unit.key}.{limit}", text, "a number, or c_rate")
+
+
+def check_values(unit: Effective, problems: Problems) -> None:
+    """The numbers against each other, whatever the driver."""
+    _check_charge_voltage(unit, problems)
+    _check_times(unit, problems)
+    _check_cells(unit, problems)
 
 
 def _check_size(unit: Effective, driver: Driver, problems: Problems) -> None:
@@ -204,7 +211,7 @@ def line_identities(kind: str, values: "Mapping[str, object]") -> "list[tuple[ob
 def check_slots(
     slots: "Sequence[tuple[int, bool, Place]]", by_unit: bool, problems: Problems
 ) -> None:
-    """Slot or place in the list of each battery (True: said by `slot:`); none twice, none over 14."""
+    """Each battery's slot (True: `slot:` says so) or place in the list: none twice or over 14."""
     seen: dict[int, tuple[bool, Place]] = {}
     for slot, said, place in slots:
         if slot >= keys.MOST_UNITS:

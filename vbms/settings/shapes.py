@@ -22,7 +22,7 @@ def _same(one: object, other: object) -> bool:
 class _Item:
     """Equal in every slot is equal."""
 
-    __slots__ = ()
+    __slots__: tuple[str, ...] = ()
 
     def __init__(self, **values: object):
         for name in self.__slots__:

@@ -43,7 +43,9 @@ class Scalar:
             return "***"
         if self.is_null:
             return "nothing"
-        return f'"{shown(self.text)}"' if self.quoted or not self.text.isascii() else shown(self.text)
+        return (
+            f'"{shown(self.text)}"' if self.quoted or not self.text.isascii() else shown(self.text)
+        )
 
 
 class Listing:
@@ -220,26 +222,27 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    line = event.start_mark.line + 1
+                    line = event.start_mark.line + 1 if event.start_mark else 1
                     raise _TooMuch(line, "a second document begins", "one; no `---` inside")
             elif isinstance(event, yaml.NodeEvent):
                 root = self._node(event, events, "")
         return root
 
     def _node(self, event: Any, events: Iterator[Any], path: str) -> Node:
-        line = event.start_mark.line + 1
+        line: int = event.start_mark.line + 1
+        anchor: str = event.anchor or ""
         if isinstance(event, yaml.AliasEvent):
-            known = self._anchors.get(event.anchor)
+            known = self._anchors.get(anchor)
             if known is None:
-                unfinished = event.anchor in self._anchors
+                unfinished = anchor in self._anchors
                 text = "stands inside itself" if unfinished else "was not defined before"
-                raise _TooMuch(line, f"*{shown(event.anchor)} {text}", "an earlier &anchor")
+                raise _TooMuch(line, f"*{shown(anchor)} {text}", "an earlier &anchor")
             self._spend(self._sizes[id(known)], line)
             return known
         before = self._count
         self._spend(1, line)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = None
+        if anchor:
+            self._anchors[anchor] = None
         node: Node
         if isinstance(event, yaml.ScalarEvent):
             node = self._scalar(event, line, path)
@@ -255,8 +258,8 @@ class _Builder:
                 node = self._mapping(events, line, path)
             self._depth -= 1
         self._sizes[id(node)] = self._count - before
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node
+        if anchor:
+            self._anchors[anchor] = node
         return node
 
     def _spend(self, nodes: int, line: int) -> None:

@@ -7,8 +7,9 @@ unit of the YAML is worth, words beside numbers (auto, none, t3.5), or a reader 
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Any
 
-from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option, OptionValue
+from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
 from vbms.settings.problems import choose_from
 from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 
@@ -20,16 +21,17 @@ _FALSE = ("false", "no", "off")
 _LONGEST_TEXT = 200
 _LONGEST_NUMBER = 24  # characters: fewer digits than Decimal keeps, so nothing is rounded
 
-FALLS, RISES, HUMP = "falls", "rises", "rises, then falls"
+
+Fault = tuple[str, int, str, str]  # path below the key, line, what is wrong, what is allowed
 
 
 class Wrong(Exception):
-    """A value that cannot be taken; each fault has (path below the key, line, text, allowed).
+    """A value that cannot be taken, and each fault of it.
 
     No fault at all: what is wrong was said already, such as a secret that is not there.
     """
 
-    def __init__(self, *faults: "tuple[str, int, str, str]"):
+    def __init__(self, *faults: Fault):
         super().__init__("; ".join(f"{path}: {text}" for path, _, text, _ in faults))
         self.faults = faults
 
@@ -37,19 +39,18 @@ class Wrong(Exception):
 class Key(Option):
     """An Option with a place to go. `low` and `high` are in the program's units, as in Option."""
 
-    __slots__ = ("curve", "reader", "scale", "target", "words")
+    __slots__ = ("reader", "scale", "target", "words")
 
     def __init__(
         self,
         name: str,
         kind: str,
         target: str = "",
-        default: OptionValue = None,
+        default: "int | bool | str | None" = None,
         *,
         scale: int = 1000,
         words: "dict[str, int | bool | None] | None" = None,
-        curve: "Shape | None" = None,
-        reader: "Callable[[Option, Scalar], object] | None" = None,
+        reader: "Callable[[Option, Any], object] | None" = None,
         low: int | None = None,
         high: int | None = None,
         unit: str = "",
@@ -71,33 +72,20 @@ class Key(Option):
         self.target = target or name
         self.scale = scale
         self.words = words or {}
-        self.curve = curve
         self.reader = reader
 
 
-class Shape:
-    """What a derating curve must look like: x range and unit, direction, where it must reach 0."""
+class Given:
+    """A checked value and where it was written; `rank` is higher the nearer to vbms.yaml's unit."""
 
-    __slots__ = ("direction", "ends_at_zero", "high", "low", "may_be_off", "starts_at_zero", "x_scale")
+    __slots__ = ("file", "key", "line", "rank", "value")
 
-    def __init__(
-        self,
-        low: int,
-        high: int,
-        direction: str,
-        *,
-        x_scale: int = 1000,
-        starts_at_zero: bool = False,
-        ends_at_zero: bool = False,
-        may_be_off: bool = False,
-    ):
-        self.low = low
-        self.high = high
-        self.direction = direction
-        self.x_scale = x_scale
-        self.starts_at_zero = starts_at_zero
-        self.ends_at_zero = ends_at_zero
-        self.may_be_off = may_be_off
+    def __init__(self, value: object, file: str, line: int, key: str, rank: int = 0):
+        self.value = value
+        self.file = file
+        self.line = line
+        self.key = key
+        self.rank = rank
 
 
 def human(value: int, scale: int) -> str:
@@ -153,8 +141,8 @@ def _range(low: int | None, high: int | None, scale: int, unit: str) -> str:
 
 def read(option: Option, node: Node) -> object:
     """The value in the program's units; raises Wrong."""
-    if option.kind == CURVE and isinstance(option, Key) and option.curve is not None:
-        return _read_curve(option.curve, node)
+    if option.kind == CURVE and isinstance(option, Key) and option.reader is not None:
+        return option.reader(option, node)
     if isinstance(node, (Listing, Mapping)):
         raise Wrong(("", node.line, f"is {node.shown()}, not one value", allowed(option)))
     if isinstance(node, Resolved) and not node.known:
@@ -261,82 +249,3 @@ _READERS: dict[str, Callable[[Option, Scalar], object]] = {
     TEXT: read_text,
     CHOICE: _read_choice,
 }
-
-
-def _read_curve(shape: Shape, node: Node) -> tuple[tuple[int, int], ...]:
-    """Points (x, permille), x strictly rising, the share moving in the one sensible direction."""
-    form = "points as [x, percent], x rising"
-    if not isinstance(node, Listing):
-        off = isinstance(node, Scalar) and (node.is_null or node.text in ("off", "none"))
-        if off and shape.may_be_off:
-            return ()
-        raise Wrong(("", node.line, f"is {node.shown()}, no list of points", form))
-    if not node.items:
-        if shape.may_be_off:
-            return ()
-        raise Wrong(("", node.line, "has no points", form))
-    faults: list[tuple[str, int, str, str]] = []
-    points: list[tuple[int, int]] = []
-    for at, item in enumerate(node.items):
-        try:
-            points.append(_read_point(shape, item))
-        except Wrong as error:
-            faults += [(f"[{at}]{path}", *rest) for path, *rest in error.faults]  # type: ignore[misc]
-    if not faults:
-        faults = _shape_faults(shape, points, node)
-    if faults:
-        raise Wrong(*faults)
-    return tuple(points)
-
-
-def _read_point(shape: Shape, item: Node) -> tuple[int, int]:
-    if not isinstance(item, Listing) or len(item.items) != 2:
-        raise Wrong(("", item.line, f"is {item.shown()}, no point", "[x, percent], two numbers"))
-    x = Key("x", MILLI, scale=shape.x_scale, low=shape.low, high=shape.high)
-    share = Key("percent", MILLI, scale=10, low=0, high=1000, unit="%")
-    values: list[int] = []
-    faults: list[tuple[str, int, str, str]] = []
-    for option, part in zip((x, share), item.items, strict=True):
-        try:
-            if isinstance(part, Scalar) and part.is_null:
-                raise Wrong(("", part.line, f"has no {option.name}", allowed(option)))
-            value = read(option, part)
-            assert isinstance(value, int)
-            values.append(value)
-        except Wrong as error:
-            faults += error.faults
-    if faults:
-        raise Wrong(*faults)
-    return values[0], values[1]
-
-
-def _shape_faults(
-    shape: Shape, points: "list[tuple[int, int]]", node: Listing
-) -> "list[tuple[str, int, str, str]]":
-    faults = []
-    falling = shape.direction == FALLS
-    for at in range(1, len(points)):
-        (x, share), (before, held) = points[at], points[at - 1]
-        line = node.items[at].line
-        here = f"point [{human(x, shape.x_scale)}, {human(share, 10)}]"
-        if x <= before:
-            what = "stands on the point before" if x == before else "goes back behind the point before"
-            faults.append((f"[{at}]", line, f"{here} {what}", f"x above {human(before, shape.x_scale)}"))
-        if share > held and falling:
-            limit = f"{human(held, 10)} % or less"
-            if shape.direction == HUMP:
-                limit += ", the curve fell already"
-            faults.append((f"[{at}]", line, f"{here} rises", limit))
-        if share < held:
-            if shape.direction == RISES:
-                faults.append((f"[{at}]", line, f"{here} falls", f"{human(held, 10)} % or more"))
-            elif shape.direction == HUMP:
-                falling = True
-    for wanted, at, which in (
-        (shape.starts_at_zero, 0, "first"),
-        (shape.ends_at_zero, len(points) - 1, "last"),
-    ):
-        if wanted and points[at][1]:
-            text = f"the {which} point leaves {human(points[at][1], 10)} % outside the curve"
-            faults.append((f"[{at}]", node.items[at].line, text, f"0 % at the {which} point"))
-    return faults

@@ -9,7 +9,7 @@ The sum leaves the address out. Source: the BYD PRO protocol page, sections Fram
 import struct
 
 from vbms.simulate.bms import Reading, Settings
-from vbms.simulate.device import Answers, Device, newest
+from vbms.simulate.device import Answers, Device
 from vbms.simulate.pack import Pack
 from vbms.simulate.sums import sum8
 
@@ -64,9 +64,11 @@ class BydPro(Device):
         return _framed(self.address if address is None else address, body)
 
     def _find(self) -> bytes | None:
-        found = newest(self._heard, (self._request,), len(self._request))
-        self._heard = b"" if found else self._heard[-(len(self._request) - 1) :]
-        return found[1] if found else None
+        if self._request in self._heard:
+            self._heard = b""
+            return self._request
+        self._heard = self._heard[-(len(self._request) - 1) :]
+        return None
 
     def _answer(self, request: bytes) -> Answers:
         return self._spoil(

@@ -8,7 +8,6 @@ writes `device.faults.add("flip")`.
 """
 
 import random
-from collections.abc import Iterable
 from dataclasses import replace
 
 from vbms.simulate.bms import Reading
@@ -129,11 +128,3 @@ def _flip(frame: bytes, bit: int) -> bytes:
     spoilt = bytearray(frame)
     spoilt[bit // 8] ^= 1 << bit % 8
     return bytes(spoilt)
-
-
-def newest(heard: bytes, heads: Iterable[bytes], size: int) -> tuple[int, bytes] | None:
-    """(offset, bytes) of the last whole run of `size` bytes that begins with one of the heads."""
-    best = -1
-    for head in heads:
-        best = max(best, heard.rfind(head, 0, max(0, len(heard) - size + len(head))))
-    return None if best < 0 else (best, heard[best : best + size])

@@ -1,9 +1,9 @@
 """A DEYE inverter on its battery RS485 port, 9600 8N1: asks like the real one, checks, obeys.
 
-It polls addresses 0..14: 0x11 (who are you) at start, 0x04 for the 23 registers from 0x1000 in every
-round. What it reads becomes the rows of its Li-BMS page; what breaks a rule of the DEYE RS485 page
-(section 12, "What an inverter simulator must send and check") becomes a violation. With a world it
-also is the inverter there: it charges and discharges as it is allowed.
+It polls addresses 0..14: 0x11 (who are you) at start, 0x04 for the 23 registers from 0x1000 in
+every round. What it reads becomes the rows of its Li-BMS page; what breaks a rule of the DEYE RS485
+page (section 12, "What an inverter simulator must send and check") becomes a violation. With a
+world it also is the inverter there: it charges and discharges as it is allowed.
 """
 
 import asyncio

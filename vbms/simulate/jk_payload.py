@@ -293,17 +293,31 @@ def info_values(identity: Identity, uptime_s: int) -> dict[str, Value]:
     }
 
 
+def _compiled(table: _Table, order: str) -> struct.Struct:
+    """The whole block as one struct, gaps as padding."""
+    text, end = order, 0
+    for offset, letter, _ in table:
+        text += f"{offset - end}x{letter}"
+        end = offset + struct.calcsize(order + letter)
+    return struct.Struct(f"{text}{BLOCK + 1 - end}x")  # registers are read in pairs of bytes
+
+
 _TABLES = {LIVE: _LIVE, SETTINGS: _SETTINGS, INFO: _INFO}
+_STRUCTS = {
+    (kind, order): _compiled(table, order) for kind, table in _TABLES.items() for order in "<>"
+}
 
 
 def block(kind: int, values: Mapping[str, Value], order: str) -> bytes:
-    """The bytes of one block; `order` is "<" for the payload, ">" for registers. Unnamed is 0."""
-    data = bytearray(BLOCK + 1)  # registers are read in pairs of bytes
-    for offset, letter, name in _TABLES[kind]:
-        value = values.get(name, b"" if letter.endswith("s") else 0)
-        parts = value if isinstance(value, tuple) else (value,)
-        struct.pack_into(order + letter, data, offset, *parts)
-    return bytes(data)
+    """The bytes of one block; `order` is "<" for the payload, ">" for registers."""
+    flat: list[int | bytes] = []
+    for _, _, name in _TABLES[kind]:
+        value = values[name]
+        if isinstance(value, tuple):
+            flat.extend(value)
+        else:
+            flat.append(value)
+    return _STRUCTS[kind, order].pack(*flat)
 
 
 def payload(kind: int, values: Mapping[str, Value], byte5: int) -> bytes:

@@ -8,10 +8,11 @@ Source: the JK PB Modbus page, sections A, B, "Several units and a JK master on 
 """
 
 import random
+import re
 import struct
 
 from vbms.simulate import jk_payload
-from vbms.simulate.device import Answers, Device, newest
+from vbms.simulate.device import Answers, Device
 from vbms.simulate.jk_payload import INFO, LIVE, SETTINGS, Identity
 from vbms.simulate.pack import Pack
 from vbms.simulate.sums import crc16, crc_fits, with_crc
@@ -88,20 +89,20 @@ class JkPb(_Unit):
         software: str = "15.41",
     ) -> None:
         super().__init__(pack, address, filler, byte5, serial, model, software)
-        self._writes = tuple(
-            struct.pack(">BBHHBH", address, 0x10, register, 1, 2, 0) for register in TRIGGERS
-        )
-        self._read = bytes((address, 3))
+        self._heads = bytes((address, 0x10, 0x16)), bytes((address, 0x03))
+        own = re.escape(bytes((address,)))
+        write = rb"\x10\x16[\x1c\x1e\x20]\x00\x01\x02\x00\x00.."
+        pattern = rb"(?=(" + own + write + rb"|" + own + rb"\x03.{6}))"
+        self._requests = re.compile(pattern, re.DOTALL)
 
     def _find(self) -> bytes | None:
-        heard = self._heard
-        best: tuple[int, bytes] | None = None
-        for heads, size in ((self._writes, 11), ((self._read,), 8)):
-            found = newest(heard, heads, size)
-            if found and crc_fits(found[1]) and (best is None or found[0] > best[0]):
-                best = found
-        self._heard = b"" if best else heard[-10:]
-        return best[1] if best else None
+        found = None
+        if self._heads[0] in self._heard or self._heads[1] in self._heard:
+            for match in self._requests.finditer(self._heard):
+                if crc_fits(match[1]):
+                    found = bytes(match[1])
+        self._heard = b"" if found else self._heard[-10:]
+        return found
 
     def _answer(self, request: bytes) -> Answers:
         if request[1] == 3:

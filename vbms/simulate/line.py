@@ -28,7 +28,7 @@ from vbms.simulate.tty_port import is_pty, make_pty, open_tty
 
 log = logging.getLogger(__name__)
 
-HANDFUL_S = 0.004
+HANDFUL_S = 0.008
 _BACKGROUND_S = 0.25
 _NOISE_GAP_S = (0.3, 2.0)
 
@@ -353,7 +353,7 @@ def open_port(path: str, baud: int) -> PacedLine:
 
 
 def _collide(first: _Run, second: _Run) -> None:
-    """Two talkers at once: where bytes meet, the line holds the AND; the second's start is missed."""
+    """Two talkers at once: where bytes meet, the line holds the AND; the later start is missed."""
     step = first.byte_s
     overlap_end_s = min(first.end_s, second.end_s)
     begin = max(first.given, int((second.start_s - first.start_s) / step))

@@ -19,7 +19,7 @@ _MOST_TICKS = 600  # in one call: after a long pause time is skipped rather than
 
 
 class World:
-    """Packs by name; `demand_a` is what the inverter wants (> 0 charges), None: the house's wish."""
+    """Packs by name; `demand_a`: what the inverter wants (> 0 charges), None: the house's wish."""
 
     def __init__(self, seed: int = 1, speed: float = 1) -> None:
         self.seed = seed

@@ -105,10 +105,11 @@ class Codec:
 
     def __init__(self, address: int = 1):
         self.address = address
+        # The address stands outside the checksum, which is therefore always 07.
+        self._requests = ((EACH_POLL, bytes((address,)) + b"\x00\x04\x01\x03\x55\xaa\x07"),)
 
     def requests(self) -> "Sequence[tuple[int, bytes]]":
-        body = b"\x00\x04\x01\x03\x55\xaa"
-        return ((EACH_POLL, bytes((self.address,)) + body + bytes((sum8(body),))),)
+        return self._requests
 
     def take(self, buffer: bytes) -> tuple[int, bytes | None]:
         size = len(buffer)

@@ -104,7 +104,7 @@ _SETTINGS = Table(
 _NO_CHARGE = 0x016107F6  # 1, 2, 4-10, 16, 21, 22, 24
 _NO_DISCHARGE = 0x0F72FC06  # 1, 2, 10-15, 17, 20-22, 24-27
 _TOLD_ONLY = 0x10800009  # 0, 3, 23, 28: level 1; every other bit level 2
-_REAL = 0xFFF3FFFF  # 18 and 19 are reminders: no alarm at all
+_REAL = 0xFFF3FFFF  # all but 18 and 19, the reminders
 _ALARMS = (
     alarms.INTERNAL,  # 0 wire resistance
     alarms.MOSFET_OVERTEMPERATURE,
@@ -152,7 +152,6 @@ def text(frame: bytes, at: int, size: int) -> str:
 def alarm_words(errors: int) -> tuple[int, int]:
     """(warnings, protections) in the data model's bits."""
     warnings = protections = 0
-    errors &= _REAL
     for bit in range(32):
         if errors >> bit & 1:
             # The three bits above the table have no published meaning: shown, not hidden.

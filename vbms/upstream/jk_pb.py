@@ -70,14 +70,15 @@ class Codec:
             acknowledge(address, 2),
             acknowledge(address, 3),
         )
+        self._requests = (
+            (EACH_POLL, trigger(address, LIVE)),
+            (SETTINGS_MS, trigger(address, SETTINGS)),
+            (ONCE, trigger(address, INFO)),
+        )
         self._reader = Reader()
 
     def requests(self) -> "Sequence[tuple[int, bytes]]":
-        return (
-            (EACH_POLL, trigger(self.address, LIVE)),
-            (SETTINGS_MS, trigger(self.address, SETTINGS)),
-            (ONCE, trigger(self.address, INFO)),
-        )
+        return self._requests
 
     def take(self, buffer: bytes) -> tuple[int, bytes | None]:
         size = len(buffer)
@@ -97,27 +98,14 @@ class Codec:
                 if size < end:
                     return at, None
                 if sum8(buffer[at : end - 1]) == buffer[end - 1]:
-                    used = self._acknowledged(buffer, end, kind)
-                    if used == end + 8:
-                        return used, buffer[at:used]
+                    if buffer[end : end + 8] == self._ours[kind]:
+                        return end + 8, buffer[at : end + 8]
+                    used = _acknowledged(buffer, end, kind)
                     if used > 0:
-                        return used, buffer[at:end] + buffer[end + 1 : used]
+                        return used, buffer[at:end] + buffer[used - 8 : used]
                     if used == 0:
                         return at, None
             at += 1
-
-    def _acknowledged(self, buffer: bytes, at: int, kind: int) -> int:
-        """Where the acknowledge at `at`, or behind one 00, ends; 0: more needed; -1: none."""
-        if buffer[at : at + 8] == self._ours[kind]:
-            return at + 8
-        for start in (at, at + 1):
-            ack = buffer[start : start + 8]
-            wanted = acknowledge(ack[0], kind) if ack else b""
-            if ack == wanted[: len(ack)]:
-                return 0 if len(ack) < 8 else start + 8
-            if ack[:1] != b"\x00":
-                break
-        return -1
 
     def slot(self, frame: bytes) -> int | None:
         if len(frame) != FRAME_SIZE or frame[SIZE] != self.address:
@@ -128,3 +116,15 @@ class Codec:
         if len(frames) != 3 or frames[0] is None:
             raise FrameError("expected three slots, the live frame first")
         return self._reader.snapshot(frames[0], frames[1], frames[2], now_ms)
+
+
+def _acknowledged(buffer: bytes, at: int, kind: int) -> int:
+    """Where the acknowledge at `at`, or behind one 00, ends; 0: more bytes needed; -1: none."""
+    for start in (at, at + 1):
+        ack = buffer[start : start + 8]
+        wanted = acknowledge(ack[0], kind) if ack else b""
+        if ack == wanted[: len(ack)]:
+            return 0 if len(ack) < 8 else start + 8
+        if ack[:1] != b"\x00":
+            break
+    return -1

@@ -42,7 +42,7 @@ _PAGE = {
     "style-src 'unsafe-inline'; img-src data:; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # no-referrer would make the login form's own Origin null
 }
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _REASONS = {

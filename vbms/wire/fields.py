@@ -1,6 +1,6 @@
 """Field tables: a frame's layout as data, decoded by one struct call.
 
-    LIVE = Table("<", (Field("voltage_mv", "I", 150), Field("cells", "32H", 6), Field("soc_permille", "B", 173, 10)))
+    LIVE = Table("<", (Field("voltage_mv", "I", 150), Field("soc_permille", "B", 173, 10)))
     LIVE.fill(snapshot, payload)
 
 A field is a name, a struct letter (with a count for an array), an offset and an integer factor to
@@ -66,11 +66,11 @@ class Table:
         self._arrays = tuple(arrays)
 
     def unpack(self, frame: "Buffer", at: int = 0) -> "tuple[Any, ...]":
-        """The raw values in the order of their offsets, for a codec that takes them apart itself."""
+        """The raw values by rising offset, for a codec that takes them apart itself."""
         return struct.unpack_from(self.format, frame, at)
 
     def fill(self, target: object, frame: "Buffer", at: int = 0) -> None:
-        """Set each field as an attribute of target; arrays become tuples. The caller checks the length."""
+        """Set fields as attributes of target, arrays as tuples. The caller checks the length."""
         values = struct.unpack_from(self.format, frame, at)
         for name, index in self._plain:
             setattr(target, name, values[index])
@@ -91,23 +91,3 @@ class Table:
         for name, start, stop, scale in self._arrays:
             found[name] = tuple([value * scale for value in values[start:stop]])
         return found
-
-
-def clamp(value: int, low: int, high: int) -> int:
-    """The nearest value inside low..high: a board's struct.pack wraps in silence, so every encoder clamps."""
-    return low if value < low else high if value > high else value
-
-
-def half_up(value: int, unit: int) -> int:
-    """value / unit, rounded half up (towards +infinity at the half)."""
-    return (2 * value + unit) // (2 * unit)
-
-
-def toward_zero(value: int, unit: int) -> int:
-    """value / unit, the fraction cut off: -605 // 10 would be -61."""
-    return value // unit if value >= 0 else -(-value // unit)
-
-
-def ceil_div(value: int, unit: int) -> int:
-    """value / unit, rounded up."""
-    return -(-value // unit)

@@ -1,0 +1,95 @@
+"""YAML in, checked settings out: `load(path)` gives Settings or raises ConfigErrors with it all.
+
+The work is in vbms/settings/: text (YAML with lines and secrets), values and keys (one key, one
+value), checked (pydantic), profiles, rules (what must agree), loader (all of it), shapes (what
+comes out). YAML and pydantic are imported when something is loaded and not before.
+"""
+
+from pathlib import Path
+
+from vbms.settings.problems import ConfigErrors, Problem, Problems
+from vbms.settings.shapes import (
+    BatterySettings,
+    FaultSettings,
+    HistorySettings,
+    InverterSettings,
+    LinkSettings,
+    MqttSettings,
+    Settings,
+    SimulateSettings,
+    Timing,
+    WebSettings,
+)
+
+__all__ = [
+    "BatterySettings",
+    "ConfigErrors",
+    "FaultSettings",
+    "HistorySettings",
+    "InverterSettings",
+    "LinkSettings",
+    "MqttSettings",
+    "Problem",
+    "Settings",
+    "SimulateSettings",
+    "Timing",
+    "WebSettings",
+    "bank_overrides",
+    "find",
+    "load",
+    "load_text",
+    "schema",
+]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vbms.aggregate.profile import BankProfile
+
+PLACES = ("vbms.yaml", "/etc/vbms/vbms.yaml")
+
+
+def find(path: str | None = None) -> Path:
+    """The configuration file: the one named, else ./vbms.yaml, else /etc/vbms/vbms.yaml."""
+    if path is not None:
+        return Path(path)
+    for place in PLACES:
+        if Path(place).exists():
+            return Path(place)
+    problems = Problems()
+    text = "does not exist, nor does " + PLACES[1]
+    problems.add(PLACES[0], 1, "file", text, "a configuration; -c FILE names another")
+    raise ConfigErrors(problems.errors)
+
+
+def load(path: str | Path) -> Settings:
+    """Read, check and build. Raises ConfigErrors that hold every problem; opens no port."""
+    from vbms.settings.loader import Loader
+
+    return Loader(Path(path)).from_file()
+
+
+def load_text(text: str, path: str | Path = "vbms.yaml") -> Settings:
+    """The same for text that is no file; profiles and secrets are looked for beside `path`."""
+    from vbms.settings.loader import Loader
+
+    return Loader(Path(path)).from_text(text)
+
+
+def bank_overrides(bank: object) -> "tuple[BankProfile, dict[str, object]]":
+    """A `bank:` group as data (decimals best as Decimal): the bank, and values for UnitProfile.
+
+    Takes what `bank:` takes in vbms.yaml and any number of a battery profile.
+    """
+    from vbms.settings.loader import overrides
+
+    return overrides(bank)
+
+
+def schema() -> dict[str, object]:
+    """JSON Schema of vbms.yaml, for editors."""
+    from vbms.settings import keys
+    from vbms.settings.checked import json_schema
+    from vbms.settings.drivers import Rows
+
+    rows = Rows()
+    return json_schema(rows.in_place(keys.BATTERY, None), rows.in_place(keys.INVERTER, None))
