@@ -7,7 +7,7 @@ comes out). YAML and pydantic are imported when something is loaded and not befo
 
 from pathlib import Path
 
-from vbms.settings.problems import ConfigErrors, Problem, Problems
+from vbms.settings.problems import ConfigErrors, Problem
 from vbms.settings.shapes import (
     BatterySettings,
     FaultSettings,
@@ -35,7 +35,6 @@ __all__ = [
     "Timing",
     "WebSettings",
     "bank_overrides",
-    "find",
     "load",
     "load_text",
     "schema",
@@ -44,21 +43,6 @@ __all__ = [
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vbms.aggregate.profile import BankProfile
-
-PLACES = ("vbms.yaml", "/etc/vbms/vbms.yaml")
-
-
-def find(path: str | None = None) -> Path:
-    """The configuration file: the one named, else ./vbms.yaml, else /etc/vbms/vbms.yaml."""
-    if path is not None:
-        return Path(path)
-    for place in PLACES:
-        if Path(place).exists():
-            return Path(place)
-    problems = Problems()
-    text = "does not exist, nor does " + PLACES[1]
-    problems.add(PLACES[0], 1, "file", text, "a configuration; -c FILE names another")
-    raise ConfigErrors(problems.errors)
 
 
 def load(path: str | Path) -> Settings:

@@ -56,6 +56,7 @@ UNIT_STATES = (
     member.LOST,
     member.RETIRED,
     member.DISABLED,
+    "mismatch",  # another battery answers at its address
 )
 LEVELS = ("ok", "warning", "protection", "critical")
 DIRECTIONS = (("charge", "charge_reasons"), ("discharge", "discharge_reasons"))

@@ -17,6 +17,15 @@ class Clock(Protocol):
         """Never shorter than asked."""
 
 
+class Log(Protocol):
+    """What ring 2 uses of `logging.Logger`; a board passes an object with these methods."""
+
+    def debug(self, text: str, /, *values: object) -> None: ...
+    def info(self, text: str, /, *values: object) -> None: ...
+    def warning(self, text: str, /, *values: object) -> None: ...
+    def error(self, text: str, /, *values: object) -> None: ...
+
+
 class Link(Protocol):
     """Bytes in, bytes out. Every method may raise LinkError once the port is gone."""
 

@@ -4,7 +4,6 @@ import { chromium } from "playwright-core";
 import readline from "node:readline";
 
 const [executablePath, profile] = process.argv.slice(2);
-const seen = { errors: [], requests: [] };
 const context = await chromium.launchPersistentContext(profile, {
   executablePath,
   headless: true,
@@ -14,10 +13,19 @@ const context = await chromium.launchPersistentContext(profile, {
     "--disable-background-networking", "--disable-component-update",
   ],
 });
-const page = context.pages()[0] ?? await context.newPage();
-page.on("console", (message) => ["error", "warning"].includes(message.type()) && seen.errors.push(message.text()));
-page.on("pageerror", (error) => seen.errors.push(String(error)));
-page.on("request", (request) => seen.requests.push(request.url()));
+let page, seen;
+
+async function fresh() {
+  const old = context.pages();
+  await context.clearCookies();
+  seen = { errors: [], requests: [] };
+  page = await context.newPage();
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && seen.errors.push(message.text()));
+  page.on("pageerror", (error) => seen.errors.push(String(error)));
+  page.on("request", (request) => seen.requests.push(request.url()));
+  for (const other of old) await other.close();
+}
 
 async function until(js, end) {
   for (let last = ""; ; await page.waitForTimeout(50)) {
@@ -27,6 +35,7 @@ async function until(js, end) {
 }
 
 const COMMANDS = {
+  fresh,
   open: async ({ url }) => (await page.goto(url)).status(),
   run: ({ js }) => page.evaluate(js),
   wait: ({ js, ms }) => until(js, Date.now() + ms), // page.waitForFunction would need eval, which the page forbids

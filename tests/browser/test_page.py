@@ -1,9 +1,9 @@
 """The page tells the truth: its numbers, its dashes, its banners; and it talks to nobody else."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.browser.driver import Browser, browser
 from tests.web.fake_site import FakeSite, good, lfp
@@ -11,6 +11,7 @@ from vbms.web import routes
 from vbms.web.server import WebServer
 
 DASH = "–"
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # one browser for all
 
 
 class Listen:
@@ -19,10 +20,19 @@ class Listen:
         self.port = port
 
 
-@pytest.fixture
-async def page(node: str, chromium: str, tmp_path: Path) -> AsyncIterator[Browser]:
-    async with browser(node, chromium, tmp_path) as driver:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chrome(
+    node: str, chromium: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Browser]:
+    async with browser(node, chromium, tmp_path_factory.mktemp("browser")) as driver:
         yield driver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(chrome: Browser) -> Browser:
+    """An empty page without a past."""
+    await chrome.do("fresh")
+    return chrome
 
 
 def full_bank() -> FakeSite:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 from os.path import commonprefix
 from pathlib import Path
@@ -90,11 +91,11 @@ def same_on_both(
 ) -> Callable[..., dict[str, tuple[int, str]]]:
     """Runs a script on both and demands the same digests, at least one; returns them."""
 
-    def run(
-        script: Path, data: Path | None = None, heap: int = 100
-    ) -> dict[str, tuple[int, str]]:
-        here = digests(on_pc(script, data))
-        there = digests(on_board(script, data, heap))
+    def run(script: Path, data: Path | None = None, heap: int = 100) -> dict[str, tuple[int, str]]:
+        with ThreadPoolExecutor() as both:
+            board = both.submit(on_board, script, data, heap)
+            here = digests(on_pc(script, data))
+            there = digests(board.result())
         assert here, f"{script.name} printed no digest"
         if there != here:
             shown = tmp_path / "shown"

@@ -14,7 +14,7 @@ from vbms.aggregate.virtual import FIELDS, VirtualBattery
 from vbms.downstream.deye_rs485 import Codec
 
 UNITS_COUNT = 5
-STEPS = 500
+STEPS = 300
 
 chance = Chance(23)
 ticks = Digest("bank")
@@ -122,7 +122,7 @@ def one_battery():
             value = chance.next() - (1 << 28)
             if chance.below(3):
                 value >>= chance.below(20)
-            if value < 0 and not name[-1:] in "ac":
+            if value < 0 and name[-1:] not in "ac":
                 value = -value
             setattr(battery, name, value if name[:2] == "n_" else chance.maybe(value, 40))
         battery.charge_limit_ma = abs(battery.charge_limit_ma or 0)
@@ -151,4 +151,4 @@ def the_end():
         digest.close()
 
 
-TESTS = [one_step] * STEPS + [one_battery] * 150 + [the_end]
+TESTS = [one_step] * STEPS + [one_battery] * 100 + [the_end]

@@ -39,7 +39,9 @@ def snapshot(count, healthy):
         current_ma=chance.maybe(chance.between(-120000, 120000), rare),
         soc_permille=chance.maybe(chance.between(0, 1000), rare),
         soh_permille=chance.maybe(chance.between(700, 1000), 3),
-        capacity_mah=chance.one_of(EDGES) if odd else chance.maybe(chance.between(40000, 300000), 3),
+        capacity_mah=chance.one_of(EDGES)
+        if odd
+        else chance.maybe(chance.between(40000, 300000), 3),
         design_mah=chance.maybe(chance.one_of((50000, 100000, 280000)), 3),
         cells_mv=chance.maybe(tuple(cells), rare),
         cell_count=chance.maybe(count, 9),
@@ -130,4 +132,4 @@ def the_end():
     digest.close()
 
 
-TESTS = [one_bank] * 400 + [the_end]
+TESTS = [one_bank] * 250 + [the_end]

@@ -93,7 +93,7 @@ class Site:
                     cycles_count=12,
                     charge_ok=True,
                     discharge_ok=True,
-                    model="B*2 \"x\"",
+                    model='B*2 "x"',
                     warnings=chance.below(1 << 17),
                 )
                 self.made.accept("u%d" % number, snap, self.now_ms)
@@ -113,7 +113,9 @@ class Site:
 
     def alarm_rows(self):
         at = "2026-11-24T01:00:00Z"
-        return [(alarms.named(bit)[0], level, unit, at, at) for bit, level, unit in self.last.alarms]
+        return [
+            (alarms.named(bit)[0], level, unit, at, at) for bit, level, unit in self.last.alarms
+        ]
 
     def health(self):
         return {

@@ -53,10 +53,10 @@ def any_chunking(take, data, sizes=(1, 7, 100)):
     return found
 
 
-def decoded(call):
+def decoded(call, *values):
     """A snapshot's fields, or which refusal it was; anything else stops the test."""
     try:
-        return fields(call(), FIELDS)
+        return fields(call(*values), FIELDS)
     except FrameError:
         return "FrameError"
     except RefusedError as error:
@@ -77,9 +77,9 @@ def heard(protocol, address, data, sizes):
             alone[slot] = frame
         else:
             alone[0] = frame
-        digest.line(decoded(lambda: codec.decode(alone, 1000)))
-        digest.line(decoded(lambda: codec.decode(slots, 2000)))
-    digest.line(decoded(lambda: codec.decode([data] + slots[1:], 3000)))
+        digest.line(decoded(codec.decode, alone, 1000))
+        digest.line(decoded(codec.decode, slots, 2000))
+    digest.line(decoded(codec.decode, [data] + slots[1:], 3000))
 
 
 def payload(data):
@@ -87,7 +87,7 @@ def payload(data):
     payloads[data[4]] = data
     for cells in (32, 24):
         reader = Reader(cells)
-        words = decoded(lambda: reader.snapshot(data, payloads.get(1), payloads.get(3), 7))
+        words = decoded(reader.snapshot, data, payloads.get(1), payloads.get(3), 7)
         digests["jk02"].line(words)
 
 

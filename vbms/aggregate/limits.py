@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from vbms.aggregate.member import Member
     from vbms.aggregate.profile import Curve
+    from vbms.aggregate.snapshot import Snapshot
 
 CHARGE = 0
 DISCHARGE = 1
@@ -132,17 +133,15 @@ def allowance(member: "Member", direction: int) -> Allowance:
         return Allowance(base, 0, "not_permitted", None)
     if direction == CHARGE and member.refuses_charge():
         return Allowance(base, 0, "bms_limit", snap.cvl_mv)
-    factor, why, at = _factor(member, direction)
+    factor, why, at = _factor(member, snap, direction)
     if factor < 1000:
         return Allowance(base, base * factor // 1000, why, at)
     return Allowance(base, base, rule, value)
 
 
-def _factor(member: "Member", direction: int) -> "tuple[int, str, int | None]":
+def _factor(member: "Member", snap: "Snapshot", direction: int) -> "tuple[int, str, int | None]":
     """The smallest derating in permille, its rule and the value it was read at."""
     profile = member.profile
-    snap = member.snapshot
-    assert snap is not None
     if direction == CHARGE:
         cell, curve = member.cell_max_mv, profile.charge_cell
         protection, by_temperature = snap.ovp_mv, profile.charge_temperature
@@ -175,17 +174,14 @@ def _factor(member: "Member", direction: int) -> "tuple[int, str, int | None]":
         factor = curve_at(profile.mosfet, mosfet)
         if factor < best:
             best, rule, at = factor, "mosfet", mosfet
-    factor, known = _soc_factor(member, direction, cell)
+    factor, known = _soc_factor(member, snap.soc_permille, direction, cell)
     if factor < best:
         best, rule, at = factor, "soc" if known else "missing_input", snap.soc_permille
     return best, rule, at
 
 
-def _soc_factor(member: "Member", direction: int, cell: int) -> "tuple[int, bool]":
+def _soc_factor(member: "Member", soc: int | None, direction: int, cell: int) -> "tuple[int, bool]":
     """Derating by SOC, and whether it was known. A drifted SOC never throttles full cells."""
-    snap = member.snapshot
-    assert snap is not None
-    soc = snap.soc_permille
     if direction == CHARGE:
         curve = member.profile.charge_soc
     else:

@@ -227,11 +227,11 @@ class Codec:
     def _registers(self, battery: "VirtualBattery") -> bytes | None:
         """0x1000 to 0x1016 as they go on the wire; None where too little is known to speak."""
         values = self._values(battery)
-        if values is None:
+        if None in values:
             return None
         words = []
         for row, value in zip(_REGISTERS, values):
-            word = row[3](value, row[2])
+            word = row[3](value or 0, row[2])
             low, high = row[4]
             if not low <= word <= high:
                 word = low if word < low else high
@@ -239,46 +239,32 @@ class Codec:
             words.append(word)
         return struct.pack(">" + _LETTERS, *words)
 
-    def _values(self, battery: "VirtualBattery") -> tuple[int, ...] | None:
+    def _values(self, battery: "VirtualBattery") -> "tuple[int | None, ...]":
         """The registers' values in milli-units, in their order."""
         current = battery.current_ma
         soc = battery.soc_permille
         full = battery.capacity_mah
+        design = battery.design_mah
+        remaining = battery.remaining_mah
+        soh = battery.soh_permille
+        cvl = battery.cvl_mv
         mean = battery.temp_mean_mc
         hot = battery.temp_max_mc
-        cold = battery.temp_min_mc
-        cvl = battery.cvl_mv
-        if (
-            battery.voltage_mv is None
-            or current is None
-            or soc is None
-            or full is None
-            or mean is None
-            or hot is None
-            or cold is None
-            or battery.cell_max_mv is None
-            or battery.cell_min_mv is None
-            or cvl is None
-            or cvl < 10  # would be told as 0 V
-        ):
-            return None
-        remaining = battery.remaining_mah
-        design = battery.design_mah
-        soh = battery.soh_permille
-        if soh is None:
-            soh = min(1000, full * 1000 // design) if design else 1000
-        ambient = battery.ambient_mc
-        mosfet = battery.mosfet_max_mc
-        warning, protection, status = words(battery)
+        acted = battery.protections | battery.criticals
+        if full is not None:
+            if remaining is None and soc is not None:
+                remaining = soc * full // 1000
+            if soh is None:
+                soh = min(1000, full * 1000 // design) if design else 1000
         return (
             battery.voltage_mv,
-            current * self._sign,
-            soc * full // 1000 if remaining is None else remaining,
+            None if current is None else current * self._sign,
+            remaining,
             mean,
-            mean if ambient is None else ambient,
-            warning,
-            protection,
-            status,
+            mean if battery.ambient_mc is None else battery.ambient_mc,
+            _word(WARNINGS, battery.warnings | acted),
+            _word(PROTECTIONS, acted),
+            _word(FAULTS, acted) | _flow(battery),
             soc,
             soh,
             full,
@@ -288,10 +274,10 @@ class Codec:
             battery.cell_min_mv,
             0,
             hot,
-            cold,
-            hot if mosfet is None else mosfet,
+            battery.temp_min_mc,
+            hot if battery.mosfet_max_mc is None else battery.mosfet_max_mc,
             0,
-            cvl,
+            cvl if cvl is not None and cvl >= 10 else None,  # 0 V is never told
             full if design is None else design,
             0,
         )

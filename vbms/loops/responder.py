@@ -18,10 +18,9 @@ earlier would find none sooner, and would miss one that an adapter delivers in p
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from logging import Logger
 
     from vbms.aggregate.virtual import VirtualBattery
-    from vbms.ports import Clock, DownstreamCodec, Link
+    from vbms.ports import Clock, DownstreamCodec, Link, Log
 
     Served = tuple[DownstreamCodec, VirtualBattery | None]
 
@@ -58,7 +57,7 @@ class Responder:
         clock: "Clock",
         codecs: "Sequence[DownstreamCodec]",
         turnaround_us: int,
-        log: "Logger",
+        log: "Log",
     ):
         self.name = link.name  # what the log calls this inverter
         self.link = link

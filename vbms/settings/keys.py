@@ -15,7 +15,8 @@ from vbms.settings.values import (
     CURVE,
     Key,
     Wrong,
-    either,
+    allowed,
+    wrong,
 )
 
 BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
@@ -61,14 +62,23 @@ FAULTS = (
 SECRET_KEYS = ("token", "password")  # never shown, however they were written
 MOST_UNITS = 15  # addresses an inverter can be told apart
 
+# What the readers below take, in words.
+_NAMES = "1..40 letters, digits, - _ or . without spaces"
+_PROFILES = "a file in profiles/ without .yaml: letters, digits, _ and -"
+_LABELS = "1..60 printable characters"
+_PATHS = "a path"
+_SPEEDS = ", ".join(str(baud) for baud in BAUDS)
+_LISTENS = "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535"
+_BROKERS = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+_HOSTS = "a name or an IP address, the port apart"
+
 _NAME = re.compile(r"[^\W_][\w.-]{0,39}")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", re.ASCII)
 
 
 def _read_name(option: Option, node: Scalar) -> str:
     if not _NAME.fullmatch(node.text):
-        about = "1..40 letters, digits, - _ or . without spaces"
-        raise Wrong(("", node.line, f"{node.shown()} is no name", about))
+        raise wrong(option, node, "is no name")
     return node.text
 
 
@@ -79,21 +89,19 @@ def is_profile_name(text: str) -> bool:
 
 def _read_profile_name(option: Option, node: Scalar) -> str:
     if not is_profile_name(node.text):
-        about = "a file's name in profiles/ without .yaml: letters, digits, _ and -"
-        raise Wrong(("", node.line, f"{node.shown()} is no profile's name", about))
+        raise wrong(option, node, "is no profile's name")
     return node.text
 
 
 def _read_path(option: Option, node: Scalar) -> str:
     if not node.text.strip() or not node.text.isprintable():
-        raise Wrong(("", node.line, f"{node.shown()} is no path", "a path"))
+        raise wrong(option, node, "is no path")
     return node.text
 
 
 def _read_baud(option: Option, node: Scalar) -> int:
     if node.quoted or not node.text.isdigit() or node.text not in map(str, BAUDS):
-        about = either([str(baud) for baud in BAUDS])
-        raise Wrong(("", node.line, f"{node.shown()} is no speed that serial ports have", about))
+        raise wrong(option, node, "is no speed of a serial port")
     return int(node.text)
 
 
@@ -122,8 +130,7 @@ def is_loopback(host: str) -> bool:
 def _read_listen(option: Option, node: Scalar) -> tuple[str, int]:
     found = split_listen(node.text)
     if found is None:
-        about = "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535"
-        raise Wrong(("", node.line, f"{node.shown()} is no address to listen on", about))
+        raise wrong(option, node, "is no address to listen on")
     return found
 
 
@@ -134,21 +141,20 @@ def _read_broker(option: Option, node: Scalar) -> str:
     except ValueError:
         fine = False
     if not fine or not node.text.isascii() or not node.text.isprintable() or " " in node.text:
-        about = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
-        raise Wrong(("", node.line, "is no broker's address", about))
+        # Not quoted: it may hold a password.
+        raise Wrong(("", node.line, "is no broker's address", allowed(option)))
     return node.text
 
 
 def _read_host(option: Option, node: Scalar) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", node.text):
-        about = "a name or an IP address, the port apart"
-        raise Wrong(("", node.line, f"{node.shown()} is no host", about))
+        raise wrong(option, node, "is no host")
     return node.text
 
 
 def _read_label(option: Option, node: Scalar) -> str:
     if not node.text.isprintable() or not 1 <= len(node.text.strip()) <= 60:
-        raise Wrong(("", node.line, f"{node.shown()} is no title", "1..60 printable characters"))
+        raise wrong(option, node, "is no title")
     return node.text.strip()
 
 
@@ -211,7 +217,12 @@ LIMIT_KEYS: tuple[Key, ...] = (
 )  # fmt: skip
 
 _PROFILE_BAUD = Key(
-    "baud", INT, reader=_read_baud, unit="baud", help="of the line, where the link says none"
+    "baud",
+    INT,
+    reader=_read_baud,
+    expect=_SPEEDS,
+    unit="baud",
+    help="of the line, where the link says none",
 )
 
 # What a profile says about one unit, and a battery may override in place.
@@ -243,12 +254,14 @@ UNIT_KEYS: tuple[Key, ...] = (
         help="an unfinished answer is given up after this much silence"),
 )  # fmt: skip
 
-NAME_KEY = Key("name", TEXT, reader=_read_name, required=True, help="unique; shown everywhere")
+NAME_KEY = Key(
+    "name", TEXT, reader=_read_name, expect=_NAMES, required=True, help="unique; shown everywhere"
+)
 BATTERY_KEYS: tuple[Key, ...] = (
     NAME_KEY,
-    Key("profile", TEXT, reader=_read_profile_name, required=True,
+    Key("profile", TEXT, reader=_read_profile_name, expect=_PROFILES, required=True,
         help="file in profiles/battery/"),
-    Key("link", TEXT, reader=_read_name, required=True, help="one of links"),
+    Key("link", TEXT, reader=_read_name, expect=_NAMES, required=True, help="one of links"),
     Key("slot", INT, low=0, high=MOST_UNITS - 1,
         help="address told to the inverter with present: units; unset: its place in the list"),
     _text("serial", "the enrolled serial number; unset: the first one seen", low=1, high=40),
@@ -257,9 +270,15 @@ BATTERY_KEYS: tuple[Key, ...] = (
 
 # What stands at the top of a profile besides the keys of its kind.
 PROFILE_KEYS: tuple[Key, ...] = (
-    Key("extends", TEXT, reader=_read_profile_name, help="the profile this one changes"),
+    Key(
+        "extends",
+        TEXT,
+        reader=_read_profile_name,
+        expect=_PROFILES,
+        help="the profile this one changes",
+    ),
     Key("protocol", TEXT, help="the driver, see `vbms drivers`"),
-    Key("title", TEXT, reader=_read_label, help="for people"),
+    Key("title", TEXT, reader=_read_label, expect=_LABELS, help="for people"),
 )
 PROTOCOL_KEY = PROFILE_KEYS[1]
 
@@ -277,19 +296,31 @@ INVERTER_KEYS: tuple[Key, ...] = (
 OUTPUT_KEYS: tuple[Key, ...] = (
     NAME_KEY,
     Key(
-        "profile", TEXT, reader=_read_profile_name, required=True, help="file in profiles/inverter/"
+        "profile",
+        TEXT,
+        reader=_read_profile_name,
+        expect=_PROFILES,
+        required=True,
+        help="file in profiles/inverter/",
     ),
-    Key("link", TEXT, reader=_read_name, required=True, help="one of links"),
+    Key("link", TEXT, reader=_read_name, expect=_NAMES, required=True, help="one of links"),
 )
 
-_BAUD = Key("baud", INT, reader=_read_baud, unit="baud", help="unset: what the profiles on it say")
+_BAUD = Key(
+    "baud",
+    INT,
+    reader=_read_baud,
+    expect=_SPEEDS,
+    unit="baud",
+    help="unset: what the profiles on it say",
+)
 LINK_KEYS: dict[str, tuple[Key, ...]] = {
     "serial": (
-        Key("port", TEXT, reader=_read_path, required=True, help="best one in /dev/serial/by-id/"),
+        Key("port", TEXT, reader=_read_path, expect=_PATHS, required=True, help="best one in /dev/serial/by-id/"),
         _BAUD,
     ),
     "tcp": (
-        Key("host", TEXT, reader=_read_host, required=True, help="a serial-to-Ethernet gateway"),
+        Key("host", TEXT, reader=_read_host, expect=_HOSTS, required=True, help="a serial-to-Ethernet gateway"),
         Key("port", INT, "tcp_port", required=True, low=1, high=65535, help="TCP port"),
         _BAUD,
     ),
@@ -297,18 +328,20 @@ LINK_KEYS: dict[str, tuple[Key, ...]] = {
     "ble": (_text("adapter", "Bluetooth adapter", default="hci0", low=1, high=40),),
     "can": (
         _text("interface", "as python-can names it", default="socketcan", low=1, high=40),
-        Key("channel", TEXT, reader=_read_path, required=True, help="can0, or a port for slcan"),
+        Key("channel", TEXT, reader=_read_path, expect=_PATHS, required=True, help="can0, or a port for slcan"),
         Key("bitrate", INT, default=500_000, low=10_000, high=1_000_000, unit="bit/s",
             help="500000 for inverters"),
     ),
 }  # fmt: skip
-LINK_KIND = Key("kind", CHOICE, choices=LINK_KINDS, required=True, help="what the line is")
+LINK_ROWS = (Key("kind", CHOICE, choices=LINK_KINDS, required=True, help="what the line is"),)
 
 SITE_KEYS: tuple[Key, ...] = (
-    Key("name", TEXT, default="vbms", reader=_read_label, help="of the installation"),
+    Key(
+        "name", TEXT, default="vbms", reader=_read_label, expect=_LABELS, help="of the installation"
+    ),
 )
 BANK_KEYS: tuple[Key, ...] = (
-    Key("name", TEXT, default="bank", reader=_read_name, help="of the merged battery"),
+    Key("name", TEXT, default="bank", reader=_read_name, expect=_NAMES, help="of the merged battery"),
     Key("max_charge_a", MILLI, "max_charge_ma", low=0, high=20_000_000, unit="A", words=NONE,
         help="cap for cables and busbars"),
     Key("max_discharge_a", MILLI, "max_discharge_ma", low=0, high=20_000_000, unit="A", words=NONE,
@@ -321,30 +354,55 @@ BANK_KEYS: tuple[Key, ...] = (
         help="how long all must be well before the inverter is answered"),
 )  # fmt: skip
 WEB_KEYS: tuple[Key, ...] = (
-    Key("listen", TEXT, reader=_read_listen, help="ADDRESS:PORT; any but loopback needs a token"),
+    Key(
+        "listen",
+        TEXT,
+        reader=_read_listen,
+        expect=_LISTENS,
+        help="ADDRESS:PORT; any but loopback needs a token",
+    ),
     _text("token", "asked for by every change, and by all of it from another machine", low=1),
 )
-WEB_HOSTS = Key("hosts", TEXT, reader=_read_host, help="further names this site is reached by")
+LISTEN = ("127.0.0.1", 8080)  # where nothing is said
+WEB_HOST = Key(
+    "hosts", TEXT, reader=_read_host, expect=_HOSTS, help="further names this site is reached by"
+)
 MQTT_KEYS: tuple[Key, ...] = (
-    Key("url", TEXT, reader=_read_broker, required=True, help="mqtt://HOST:PORT"),
+    Key("url", TEXT, reader=_read_broker, expect=_BROKERS, required=True, help="mqtt://HOST:PORT"),
     _text("topic", "begins every topic", default="vbms", low=1, high=100),
     _text("username", "for the broker"),
     _text("password", "for the broker"),
 )
 HISTORY_KEYS: tuple[Key, ...] = (
-    Key("path", TEXT, default="vbms.db", reader=_read_path, help="relative to state_dir"),
+    Key(
+        "path",
+        TEXT,
+        default="vbms.db",
+        reader=_read_path,
+        expect=_PATHS,
+        help="relative to state_dir",
+    ),
 )
 SIMULATE_KEYS: tuple[Key, ...] = (
     Key("seed", INT, default=1, low=0, high=0xFFFF_FFFF, help="the same seed, the same world"),
     Key("speed", INT, default=1, low=1, high=1000, help="how fast its time runs"),
 )
 FAULT_KEYS: tuple[Key, ...] = (
-    Key("unit", TEXT, reader=_read_name, required=True, help="a battery on a simulated link"),
+    Key(
+        "unit",
+        TEXT,
+        reader=_read_name,
+        expect=_NAMES,
+        required=True,
+        help="a battery on a simulated link",
+    ),
     Key("fault", CHOICE, choices=FAULTS, required=True, help="what goes wrong"),
     Key("at_s", MILLI, "at_ms", 10_000, low=0, high=86_400_000, unit="s", help="after the start"),
     Key("for_s", MILLI, "for_ms", 60_000, low=0, high=86_400_000, unit="s", help="how long"),
 )
-STATE_DIR = Key("state_dir", TEXT, reader=_read_path, help="unset: $STATE_DIRECTORY, else state/")
+STATE_DIR = Key(
+    "state_dir", TEXT, reader=_read_path, expect=_PATHS, help="unset: $STATE_DIRECTORY, else state/"
+)
 
 # Words that become the truth of a claim in UnitProfile.
 CLAIMS = {"mosfet_present": "present", "retire_auto": "auto"}

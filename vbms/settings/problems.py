@@ -43,7 +43,11 @@ class ConfigErrors(ConfigError):
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """One line each, as `vbms check` prints them."""
+        return [str(problem) for problem in self.problems]
 
 
 class Problems:

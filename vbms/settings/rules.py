@@ -1,7 +1,6 @@
 """What no single key can get wrong: values that contradict each other, things that must differ."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from vbms.aggregate.profile import UnitProfile
 from vbms.options import Option
@@ -189,23 +188,6 @@ def check_unique(
         if first is not place:
             text = f"{said} is taken by {first.name}, line {first.line}"
             problems.add(place.file, place.line, place.key, text, what)
-
-
-def line_identities(kind: str, values: "Mapping[str, object]") -> "list[tuple[object, ...]]":
-    """What no two links may share: a port by all its names (nothing is opened)."""
-    if kind == "serial":
-        path = str(values["port"])
-        return [("serial", os.path.realpath(path))]
-    if kind == "tcp":
-        return [("tcp", str(values["host"]).lower(), values["tcp_port"])]
-    if kind == "ble":
-        return [("ble", values["adapter"])]
-    if kind == "can":
-        channel = str(values["channel"])
-        if channel.startswith("/"):
-            return [("serial", os.path.realpath(channel))]
-        return [("can", values["interface"], channel)]
-    return []
 
 
 def check_slots(

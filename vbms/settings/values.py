@@ -39,7 +39,7 @@ class Wrong(Exception):
 class Key(Option):
     """An Option with a place to go. `low` and `high` are in the program's units, as in Option."""
 
-    __slots__ = ("reader", "scale", "target", "words")
+    __slots__ = ("expect", "reader", "scale", "target", "words")
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Key(Option):
         scale: int = 1000,
         words: "dict[str, int | bool | None] | None" = None,
         reader: "Callable[[Option, Any], object] | None" = None,
+        expect: str = "",
         low: int | None = None,
         high: int | None = None,
         unit: str = "",
@@ -73,6 +74,7 @@ class Key(Option):
         self.scale = scale
         self.words = words or {}
         self.reader = reader
+        self.expect = expect  # what a reader of its own takes, in words
 
 
 class Given:
@@ -107,6 +109,8 @@ def scale_of(option: Option) -> int:
 def allowed(option: Option) -> str:
     """What a person may write, in a few words."""
     kind = option.kind
+    if isinstance(option, Key) and option.expect:
+        return option.expect
     if kind == BOOL:
         text = "true or false"
     elif kind == CHOICE:

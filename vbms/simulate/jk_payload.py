@@ -194,6 +194,7 @@ def live_values(reading: Reading) -> dict[str, Value]:
         "wire_resistance": tuple(45 + 7 * min(k, len(cells) - 1 - k) for k in range(len(cells)))
         + (0,) * (32 - len(cells)),
         "mosfet": mosfet,
+        "wire_alarm": 0,
         "voltage": millivolts,
         "power": abs(millivolts * milliamps) // 1000,  # unsigned on the wire
         "current": milliamps,

@@ -1,7 +1,7 @@
 """What the web pages and the metrics need to know, as shapes for type checkers.
 
 Nothing here runs and no board carries it: the PC's program and the firmware each have a site of
-their own that fits.
+their own that fits. Everything is read, nothing is written.
 """
 
 TYPE_CHECKING = False
@@ -15,34 +15,78 @@ if TYPE_CHECKING:
     class UnitRow(Protocol):
         """One enrolled battery, fresh or not. None is unknown."""
 
-        name: str
-        profile: str
-        protocol: str
-        link: str
-        address: int | str | None
-        slot: int  # its place in the configuration, or the one told
-        state: str  # joining fresh hold lost retired disabled
-        age_ms: int | None  # since its last good frame
-        snapshot: Snapshot | None  # the last admitted one, however old
-        capacity_mah: int | None  # what it counts with: its own, else by design and health
-        design_mah: int | None
-        remaining_mah: int | None
-        charge_voltage_mv: int | None
-        discharge_voltage_mv: int | None
-        charge_limit_ma: int | None  # what it adds to the bank's limit now
-        discharge_limit_ma: int | None
-        charge_reasons: Sequence[Reason]  # the binding one first
-        discharge_reasons: Sequence[Reason]
-        counters: Mapping[str, int]  # polls timeouts bad_frames foreign refused implausible
+        @property
+        def name(self) -> str: ...
+        @property
+        def profile(self) -> str: ...
+        @property
+        def protocol(self) -> str: ...
+        @property
+        def link(self) -> str: ...
+        @property
+        def address(self) -> int | str | None: ...
+        @property
+        def slot(self) -> int:
+            """Its place in the configuration, or the one told there."""
+
+        @property
+        def state(self) -> str:
+            """joining fresh hold lost retired disabled mismatch"""
+
+        @property
+        def age_ms(self) -> int | None:
+            """Since its last good frame."""
+
+        @property
+        def snapshot(self) -> Snapshot | None:
+            """The last one admitted, however old."""
+
+        @property
+        def capacity_mah(self) -> int | None:
+            """What it counts with: its own, else by design and health."""
+
+        @property
+        def design_mah(self) -> int | None: ...
+        @property
+        def remaining_mah(self) -> int | None: ...
+        @property
+        def charge_voltage_mv(self) -> int | None: ...
+        @property
+        def discharge_voltage_mv(self) -> int | None: ...
+        @property
+        def charge_limit_ma(self) -> int | None:
+            """What it is counted on for now."""
+
+        @property
+        def discharge_limit_ma(self) -> int | None: ...
+        @property
+        def charge_reasons(self) -> Sequence[Reason]:
+            """The binding one first."""
+
+        @property
+        def discharge_reasons(self) -> Sequence[Reason]: ...
+        @property
+        def counters(self) -> Mapping[str, int]:
+            """polls timeouts bad_frames foreign refused implausible"""
 
     class Site(Protocol):
         """The whole installation, asked afresh for every page."""
 
-        name: str
-        version: str
-        token: str | None  # None: none is configured
-        loopback: bool  # whether only this machine can connect: then reading is open
-        hosts: Sequence[str]  # names, without port, by which a browser may call us
+        @property
+        def name(self) -> str: ...
+        @property
+        def version(self) -> str: ...
+        @property
+        def token(self) -> str | None:
+            """None: none is configured."""
+
+        @property
+        def loopback(self) -> bool:
+            """Whether only this machine can connect: then reading is open."""
+
+        @property
+        def hosts(self) -> Sequence[str]:
+            """Names, in lower case and without port, by which a browser may call us."""
 
         def bank(self) -> VirtualBattery: ...
         def units(self) -> Sequence[UnitRow]: ...

@@ -1,0 +1,241 @@
+"""The `batteries:` and `inverters:` sections: each entry with its profile, then all together.
+
+A value comes from the entry itself, else from `bank:` (limits only), else from its profile and
+what that extends, else it is the default.
+"""
+
+from typing import cast
+
+from vbms.settings import keys, rules
+from vbms.settings.drivers import Driver, Rows, driver, protocols
+from vbms.settings.lines import Lines
+from vbms.settings.problems import choose_from, shown
+from vbms.settings.profiles import Profile, Profiles
+from vbms.settings.rules import Place, check_unique
+from vbms.settings.sections import Sections
+from vbms.settings.text import Mapping, Scalar
+from vbms.settings.values import Given
+
+BANK_RANK = 100
+_PLACE_RANK = 200
+_LIMITS = frozenset(row.name for row in keys.LIMIT_KEYS)
+
+
+class Entry:
+    """A battery or inverter being checked. `good` was said in place, `values` anywhere."""
+
+    __slots__ = ("bad", "driver", "good", "node", "path", "profile", "values")
+
+    def __init__(self, node: Mapping, path: str):
+        self.node = node
+        self.path = path
+        self.profile: Profile | None = None
+        self.driver: Driver | None = None
+        self.values: dict[str, Given] = {}
+        self.good: dict[str, Given] = {}
+        self.bad: set[str] = set()
+
+    def text(self, key: str) -> str:
+        """A text that was given in place and is good, else ""."""
+        given = self.good.get(key)
+        return str(given.value) if given else ""
+
+    def value(self, key: str, default: object = None) -> object:
+        given = self.values.get(key)
+        return default if given is None else given.value
+
+    def place(self, key: str = "") -> Place:
+        line = self.node.line_of(key) if key else self.node.line
+        where = f"{self.path}.{key}" if key else self.path
+        return Place(self.text("name") or self.path, self.node.file, line, where)
+
+
+class Entries:
+    """All batteries and inverters of a file."""
+
+    def __init__(
+        self,
+        sections: Sections,
+        lines: Lines,
+        profiles: Profiles,
+        rows: Rows,
+        bank: "tuple[dict[str, Given], set[str]]",
+    ):
+        self._sections = sections
+        self._problems = sections.problems
+        self._lines = lines
+        self._profiles = profiles
+        self._rows = rows
+        self._bank = bank[0]
+        self._bank_limits = {name: one for name, one in bank[0].items() if name in _LIMITS}
+        self._bank_bad = bank[1] & _LIMITS
+        self.batteries: list[Entry] = []
+        self.inverters: list[Entry] = []
+
+    def read(self) -> None:
+        self._sections.demand("batteries", "one entry at least")
+        self.batteries = self._read(keys.BATTERY, "batteries")
+        self.inverters = self._read(keys.INVERTER, "inverters")
+        self._compare_names()
+        self._compare_lines()
+        self._compare_slots()
+        self._settle_speeds()
+        given = self._bank.get("min_fresh")
+        count = len(self.batteries)
+        if given is not None and cast(int, given.value) > count > 0:
+            text = f"{given.value} units can never be fresh"
+            allowed = f"1..{count}, as many as there are batteries"
+            self._problems.add(given.file, given.line, given.key, text, allowed)
+
+    def _read(self, kind: str, section: str) -> list[Entry]:
+        found = []
+        for path, item in self._sections.items(self._sections.root, section):
+            node = self._sections.group(item, path)
+            if node is not None:
+                found.append(self._entry(node, path, kind))
+        return found
+
+    def _entry(self, node: Mapping, path: str, kind: str) -> Entry:
+        entry = Entry(node, path)
+        named = node.items.get("profile")
+        if isinstance(named, Scalar) and keys.is_profile_name(named.text):
+            given = Given(named.text, node.file, node.line_of("profile"), f"{path}.profile")
+            entry.profile = self._profiles.find(kind, given)
+        protocol = self._protocol(entry, kind)
+        entry.driver = driver(kind, protocol) if protocol is not None else None
+        rows = self._rows.in_place(kind, protocol)
+        entry.good, bad = self._sections.checker.check(node, rows, path, rank=_PLACE_RANK)
+        if entry.profile is not None:
+            entry.values |= entry.profile.values
+            entry.bad |= entry.profile.bad
+        if kind == keys.BATTERY:
+            entry.values |= self._bank_limits
+            entry.bad = (entry.bad - self._bank_limits.keys()) | self._bank_bad
+        entry.values |= entry.good
+        entry.bad = (entry.bad - entry.good.keys()) | bad
+        self._check_link(entry)
+        if kind == keys.INVERTER:
+            self._check_inverter(entry)
+        elif entry.driver is not None:
+            unit = rules.Effective(entry.values, entry.bad, node.file, node.line, path)
+            rules.check_unit(unit, entry.driver, self._problems)
+        return entry
+
+    def _protocol(self, entry: Entry, kind: str) -> str | None:
+        """The driver's word, None where that is a problem by now."""
+        node, profile = entry.node, entry.profile
+        own = node.items.get("protocol")
+        where = (node.file, node.line_of("profile"), f"{entry.path}.profile")
+        protocol: str | None
+        if isinstance(own, Scalar) and not own.is_null:
+            protocol = own.text
+            where = (node.file, own.line, f"{entry.path}.protocol")
+        elif profile is None or "protocol" in profile.bad:
+            return None
+        else:
+            protocol = profile.protocol
+            given = profile.values.get("protocol")
+            if given is not None:
+                where = (given.file, given.line, given.key)
+        known = protocols(kind)
+        if protocol is None:
+            name = profile.name if profile else ""
+            text = f"{name} names no protocol: it is there to be extended"
+            self._problems.add(*where, text, f"a profile with protocol: {', '.join(known)}")
+        elif protocol not in known:
+            text = f"there is no {kind} protocol {shown(protocol)}"
+            self._problems.add(*where, text, choose_from(protocol, known))
+        else:
+            return protocol
+        return None
+
+    def _check_link(self, entry: Entry) -> None:
+        given = entry.good.get("link")
+        if given is None or not self._lines.are_there:
+            return
+        name = str(given.value)
+        where = (given.file, given.line, given.key)
+        line = self._lines.by_name.get(name)
+        if line is None:
+            if name not in self._lines.broken:
+                known = [*self._lines.by_name, *self._lines.broken]
+                text = f"there is no link {shown(name)}"
+                self._problems.add(*where, text, choose_from(name, known))
+        elif entry.driver is not None and line.kind not in entry.driver.links:
+            text = f"{entry.driver.protocol} does not run over {name}, a {line.kind} link"
+            self._problems.add(*where, text, "kind: " + ", ".join(entry.driver.links))
+
+    def _check_inverter(self, entry: Entry) -> None:
+        shards = entry.value("shards")
+        if shards is None or entry.bad & {"present", "shards"}:
+            return
+        present = entry.value("present", "bank")
+        given = entry.values["shards"]
+        where = (given.file, given.line, given.key)
+        if present == "units":
+            self._problems.add(*where, f"{shards} means nothing with present: units", "auto")
+        elif present == "shards" and shards == 1:
+            text = "1 means never to divide, present: shards means to"
+            self._problems.add(*where, text, "2..15 or auto; or present: bank")
+        elif present == "bank" and shards != 1:
+            text = f"{shards} counts only once the bank is too large for one address"
+            self._problems.warn(*where, text, "present: shards uses them from the start")
+
+    def _compare_names(self) -> None:
+        named = [one for one in [*self.batteries, *self.inverters] if one.text("name")]
+        names = [(one.text("name"), one.text("name"), one.place("name")) for one in named]
+        check_unique(names, "each name once", self._problems)
+
+    def _compare_lines(self) -> None:
+        """Who shares a line, and who may not."""
+        addresses: list[tuple[object, str, Place]] = []
+        for one in self.batteries:
+            address = one.good.get("address")
+            if address is not None and one.driver is not None and one.text("link"):
+                identity = (one.text("link"), one.driver.protocol, address.value)
+                addresses.append((identity, str(address.value), one.place("address")))
+        check_unique(addresses, "an address once for each link and protocol", self._problems)
+        outputs: list[tuple[object, str, Place]] = []
+        polled = {one.text("link"): one for one in reversed(self.batteries)}
+        for one in self.inverters:
+            link = one.text("link")
+            if not link:
+                continue
+            place = one.place("link")
+            if one.driver is not None:
+                outputs.append(((link, one.driver.protocol), link, place))
+            if link in polled:
+                text = f"{link} is the line of {polled[link].place().name}; on an inverter's line "
+                text += "the inverter asks, and vbms must not"
+                where = (place.file, place.line, place.key)
+                self._problems.add(*where, text, "a link without batteries")
+        check_unique(outputs, "one inverter for each link and protocol", self._problems)
+
+    def _compare_slots(self) -> None:
+        slots = []
+        for at, one in enumerate(self.batteries):
+            if "slot" not in one.bad:
+                said = one.value("slot")
+                slot = said if isinstance(said, int) else at
+                slots.append((slot, isinstance(said, int), one.place()))
+        by_unit = any(one.value("present") == "units" for one in self.inverters)
+        rules.check_slots(slots, by_unit, self._problems)
+
+    def _settle_speeds(self) -> None:
+        """A line that says no speed gets its profiles', if they agree."""
+        for name, line in self._lines.by_name.items():
+            if not line.wants_speed():
+                continue
+            speeds: dict[int, Entry] = {}
+            for one in [*self.batteries, *self.inverters]:
+                if one.text("link") == name and one.driver is not None and "baud" not in one.bad:
+                    speed = one.value("baud") or one.driver.baud
+                    if isinstance(speed, int):
+                        speeds.setdefault(speed, one)
+            if len(speeds) > 1:
+                words = [f"{one.place().name} {speed}" for speed, one in speeds.items()]
+                text = "is not set and the profiles differ: " + ", ".join(words)
+                where = (line.node.file, line.node.line, f"{line.path}.baud")
+                self._problems.add(*where, text, "one speed for the whole line")
+            elif speeds:
+                line.baud = next(iter(speeds))
