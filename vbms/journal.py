@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 
 from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank, Unit
+from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED
 from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
+from vbms.web.shapes import reason_text
 
 log = logging.getLogger("vbms")
 
+NAMES = ("charge", "discharge")  # by direction
 LEVELS = ("ok", "warning", "protection", "critical")
 _REASON_EVERY_MS = 60000
 
@@ -30,8 +33,8 @@ class Journal:
         self._states: dict[str, str] = {}
         self._faults: dict[str, tuple[str, int]] = {}
         self._bank_state = ""
-        self._reasons: dict[str, tuple[str | None, str]] = {}
-        self._reason_ms: dict[str, int] = {}
+        self._reasons: dict[int, tuple[str | None, str]] = {}
+        self._reason_ms: dict[int, int] = {}
 
     def admission(self, name: str, fault: str | None) -> None:
         """One frame was admitted (None) or dropped, with the word for why."""
@@ -67,8 +70,8 @@ class Journal:
                 virtual.n_total,
             )
             self._bank_state = state
-        self._limit("charge", virtual.charge_limit_ma, virtual.charge_reasons, virtual)
-        self._limit("discharge", virtual.discharge_limit_ma, virtual.discharge_reasons, virtual)
+        self._limit(CHARGE, virtual.charge_limit_ma, virtual.charge_reasons, virtual)
+        self._limit(DISCHARGE, virtual.discharge_limit_ma, virtual.discharge_reasons, virtual)
 
     def _unit(self, unit: Unit) -> None:
         state = unit.state
@@ -109,7 +112,7 @@ class Journal:
             log.info("%s: %s is over", name, alarms.named(bit)[0].replace("_", " "))
 
     def _limit(
-        self, direction: str, limit_ma: int, reasons: tuple[Reason, ...], virtual: VirtualBattery
+        self, direction: int, limit_ma: int, reasons: tuple[Reason, ...], virtual: VirtualBattery
     ) -> None:
         if not reasons or virtual.state not in (NORMAL, PARTIAL):
             return
@@ -119,49 +122,7 @@ class Journal:
         last = self._reason_ms.get(direction)
         if last is not None and virtual.taken_ms - last < _REASON_EVERY_MS:
             return
+        why = reason_text(reasons[0], direction)
         self._reasons[direction] = cause
         self._reason_ms[direction] = virtual.taken_ms
-        log.info("%s %.1f A: %s", direction, limit_ma / 1000, reason_text(reasons[0], virtual))
-
-
-def reason_text(reason: Reason, virtual: VirtualBattery) -> str:
-    """A limit's reason in words: `byd-2 cell 14 at 3.512 V`."""
-    unit, rule, value = reason.unit or virtual.name, reason.rule, reason.value
-    if rule == "cell" and value is not None:
-        for cell, owner in (
-            (virtual.cell_max_mv, virtual.cell_max_owner),
-            (virtual.cell_min_mv, virtual.cell_min_owner),
-        ):
-            if cell == value and owner is not None and owner[0] == unit:
-                return f"{unit} cell {owner[1] + 1} at {value / 1000:.3f} V"
-        return f"{unit} cell at {value / 1000:.3f} V"
-    if value is None:
-        return f"{unit} {_PLAIN.get(rule, rule.replace('_', ' '))}"
-    if rule == "temp":
-        return f"{unit} cells at {value / 1000:.1f} °C"
-    if rule == "mosfet":
-        return f"{unit} MOSFETs at {value / 1000:.1f} °C"
-    if rule == "soc":
-        return f"{unit} SOC at {value / 10:.1f} %"
-    if rule == "share":
-        return f"{unit} carries {value / 10:.1f} % of the current"
-    if rule == "c_rate":
-        return f"{unit} limited to {value / 1000:.2f} C"
-    what = {
-        "bms_limit": "BMS limit",
-        "unit_cap": "cap",
-        "blind": "silent, at most",
-        "join": "joining, at most",
-        "system_cap": "cap",
-    }.get(rule, rule.replace("_", " "))
-    unit_word = "V" if rule == "bms_limit" and value > 1_000_000 else "A"
-    return f"{unit} {what} {value / 1000:.1f} {unit_word}"
-
-
-_PLAIN = {
-    "no_limit_known": "states no limit",
-    "missing_input": "lacks a reading that a limit needs",
-    "not_permitted": "does not permit it",
-    "path_open": "has opened its path",
-    "none_fresh": "has no unit with fresh data",
-}
+        log.info("%s %.1f A: %s", NAMES[direction], limit_ma / 1000, why)

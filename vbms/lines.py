@@ -19,7 +19,7 @@ from vbms.loops.hold import hold_open
 from vbms.loops.poller import PolledUnit, Poller
 from vbms.loops.responder import Responder
 from vbms.metrics import Histogram
-from vbms.ports import Clock, Link
+from vbms.ports import Clock, DownstreamCodec, Link
 from vbms.upstream import registry as upstream
 
 log = logging.getLogger("vbms")
@@ -115,7 +115,7 @@ class InverterLine(Line):
         self.settings = settings
         self.path = path  # where a simulated line can be plugged into
         self.reply_us = Histogram()
-        self._codecs: dict[int, object] = {}
+        self._codecs: dict[int, DownstreamCodec] = {}
         self._ladders: dict[str, Ladder] = {}
         self.presenter = Presenter(settings.present, settings.shards, bank_cap_ma(bank))
         self.responder = Responder(link, clock, [self._codec(0)], settings.turnaround_us, log)
@@ -124,7 +124,7 @@ class InverterLine(Line):
         self.silent = True
         self.told: VirtualBattery | None = None
 
-    def _codec(self, address: int) -> object:
+    def _codec(self, address: int) -> DownstreamCodec:
         codec = self._codecs.get(address)
         if codec is None:
             driver = downstream.load(self.settings.protocol)
@@ -188,7 +188,7 @@ class InverterLine(Line):
         """How often a value did not fit its field, by field."""
         total = dict(self.presenter.saturated)
         for codec in self._codecs.values():
-            for name, count in codec.saturated.items():  # type: ignore[attr-defined]
+            for name, count in codec.saturated.items():
                 total[name] = total.get(name, 0) + count
         return total
 

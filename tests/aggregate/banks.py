@@ -20,7 +20,16 @@ from vbms.aggregate.snapshot import Snapshot
 CHARGE_CELL = [(3400, 1000), (3450, 400), (3500, 100), (3550, 20), (3580, 0)]
 DISCHARGE_CELL = [(2800, 0), (2850, 50), (2900, 150), (3000, 500), (3100, 1000)]
 CHARGE_T = [(0, 0), (5, 200), (10, 500), (20, 1000), (40, 1000), (45, 500), (50, 200), (55, 0)]
-DISCHARGE_T = [(-20, 0), (-10, 300), (0, 700), (10, 1000), (45, 1000), (50, 500), (55, 200), (60, 0)]
+DISCHARGE_T = [
+    (-20, 0),
+    (-10, 300),
+    (0, 700),
+    (10, 1000),
+    (45, 1000),
+    (50, 500),
+    (55, 200),
+    (60, 0),
+]
 MOS = [(80, 1000), (90, 500), (100, 0)]
 SOC = [(0, 100), (20, 100), (50, 500), (100, 1000)]
 
@@ -217,7 +226,11 @@ def expected(rows: list[dict[str, Any]], cap: tuple[int | None, int | None], d: 
 
 
 @st.composite
-def rows(draw: Any, most: int = 6, states: tuple[str, ...] = (FRESH, FRESH, FRESH, HOLD, LOST, JOINING, RETIRED, DISABLED)) -> list[dict[str, Any]]:
+def rows(
+    draw: Any,
+    most: int = 6,
+    states: tuple[str, ...] = (FRESH, FRESH, FRESH, HOLD, LOST, JOINING, RETIRED, DISABLED),
+) -> list[dict[str, Any]]:
     """1 to `most` plausible units of 16 cells, some silent, some hurt, some with gaps."""
     made = []
     for at in range(draw(st.integers(1, most))):

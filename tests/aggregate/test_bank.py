@@ -52,7 +52,13 @@ def profile(key: str, **values: Any) -> UnitProfile:
 class Bench:
     """A bank with a clock: each second every unit that is not muted sends what `say` holds for it."""
 
-    def __init__(self, *profiles: UnitProfile, bank: BankProfile | None = None, offset: int = T0, silent_after_ms: int = 30000):
+    def __init__(
+        self,
+        *profiles: UnitProfile,
+        bank: BankProfile | None = None,
+        offset: int = T0,
+        silent_after_ms: int = 30000,
+    ):
         self.now = offset
         self.bank = Bank(bank or BankProfile(), profiles)
         self.ladder = Ladder(self.bank.profile, silent_after_ms)
@@ -352,7 +358,11 @@ def test_a_silent_full_unit_is_set_free_by_an_easy_bus() -> None:
 def test_a_switched_off_pack_is_zero_until_someone_disables_it() -> None:
     bench = two()
     bench.run(10)
-    bench.say["b"] = {"charge_ok": False, "discharge_ok": False, "note": "switched off at its panel"}
+    bench.say["b"] = {
+        "charge_ok": False,
+        "discharge_ok": False,
+        "note": "switched off at its panel",
+    }
     bench.second()
     assert bench.out.charge_limit_ma == bench.out.discharge_limit_ma == 0
     assert bench.out.charge_reasons[0].rule == "not_permitted"
@@ -393,7 +403,9 @@ def test_a_failed_merge_is_zero_then_silence() -> None:
     broken = bench.bank.failed(bench.now)
     told = bench.ladder.step(broken, bench.now, bench.bank.up_ms)
     assert told is not None and told.charge_limit_ma == 0 and told.state == ERROR
-    assert bench.ladder.step(bench.bank.failed(bench.now), bench.now + 5000, bench.bank.up_ms) is None
+    assert (
+        bench.ladder.step(bench.bank.failed(bench.now), bench.now + 5000, bench.bank.up_ms) is None
+    )
     assert bench.ladder.state == ERROR
 
 

@@ -18,7 +18,9 @@ from vbms.aggregate.virtual import VirtualBattery
 from .banks import bank, caps, expected, member, own, rows, unit, weight
 
 
-def merged(given_rows: list[dict[str, Any]], cap: tuple[int | None, int | None] = (None, None)) -> VirtualBattery:
+def merged(
+    given_rows: list[dict[str, Any]], cap: tuple[int | None, int | None] = (None, None)
+) -> VirtualBattery:
     return merge([member(row) for row in given_rows], bank(cap))
 
 
@@ -44,15 +46,29 @@ def test_limit_is_the_worst_case_over_every_combination_of_silent_units(r: Any, 
         assert exact - told < 1
 
 
-
 any_value = {
-    "cells_mv": st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(-10, 70000)), max_size=33)),
-    "temps_mc": st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(-300000, 300000)), max_size=9)),
+    "cells_mv": st.one_of(
+        st.none(), st.lists(st.one_of(st.none(), st.integers(-10, 70000)), max_size=33)
+    ),
+    "temps_mc": st.one_of(
+        st.none(), st.lists(st.one_of(st.none(), st.integers(-300000, 300000)), max_size=9)
+    ),
 }
 for _name in FIELDS:
-    if _name.endswith(("_mv", "_ma", "_mah", "_mc", "_permille", "_count", "_ms")) and _name not in any_value:
+    if (
+        _name.endswith(("_mv", "_ma", "_mah", "_mc", "_permille", "_count", "_ms"))
+        and _name not in any_value
+    ):
         any_value[_name] = st.one_of(st.none(), st.integers(-(2**31), 2**31))
-    elif _name in ("charge_ok", "discharge_ok", "charge_open", "discharge_open", "balancing", "ccl_is_trip", "dcl_is_trip"):
+    elif _name in (
+        "charge_ok",
+        "discharge_ok",
+        "charge_open",
+        "discharge_open",
+        "balancing",
+        "ccl_is_trip",
+        "dcl_is_trip",
+    ):
         any_value[_name] = st.sampled_from([None, True, False])
 
 
@@ -111,7 +127,10 @@ def test_extremes_are_real(r: Any) -> None:
         return
     every = [cell for row in heard.values() for cell in row["cells"]]
     assert (out.cell_min_mv, out.cell_max_mv) == (min(every), max(every))
-    for value, owner in ((out.cell_max_mv, out.cell_max_owner), (out.cell_min_mv, out.cell_min_owner)):
+    for value, owner in (
+        (out.cell_max_mv, out.cell_max_owner),
+        (out.cell_min_mv, out.cell_min_owner),
+    ):
         assert owner is not None and heard[owner[0]]["cells"][owner[1]] == value
     temps = [t for row in heard.values() for t in row["temps"]]
     assert (out.temp_min_mc, out.temp_max_mc) == (min(temps), max(temps))

@@ -75,7 +75,9 @@ class Plant:
             for address in range(1, count + 1):
                 name = f"{kind}-{address}"
                 if kind == "byd":
-                    pack = self.world.add(name, "byd_pro", 16, 50.0, 0.6, settings=byd_pro.settings())
+                    pack = self.world.add(
+                        name, "byd_pro", 16, 50.0, 0.6, settings=byd_pro.settings()
+                    )
                     pack.pin(**BYD_VALUES)
                     device: Device = BydPro(pack, address)
                     profile = "byd_pro_2_5"

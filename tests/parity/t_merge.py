@@ -53,7 +53,7 @@ def snapshot(count, healthy):
         ccl_is_trip=chance.one_of((True, False, None)),
         dcl_ma=chance.maybe(chance.between(0, 200000), 3),
         dcl_is_trip=chance.one_of((True, False, None)),
-        cvl_mv=chance.maybe(chance.between(count * 3250, count * 3600), 2),
+        cvl_mv=chance.maybe(chance.between(count * (3300 if healthy else 3250), count * 3600), 2),
         ovp_mv=chance.maybe(chance.between(3500, 3750), 2),
         uvp_mv=chance.maybe(chance.between(2300, 2900), 2),
         charge_ok=healthy or permitted,
@@ -64,15 +64,16 @@ def snapshot(count, healthy):
 
 
 def member(key, healthy):
+    rare = 60 if healthy else 3
     profile = UnitProfile(
         key,
         cells=chance.maybe(16, 4),
         capacity_mah=chance.maybe(50000, 2),
-        max_charge_ma=chance.maybe(chance.between(1000, 100000), 3),
-        max_discharge_ma=chance.maybe(chance.between(1000, 100000), 3),
-        c_rate_permille=chance.maybe(chance.between(100, 1000), 2),
-        declares_ccl=chance.below(3) == 0,
-        declares_dcl=chance.below(3) == 0,
+        max_charge_ma=chance.maybe(chance.between(1000, 100000), rare),
+        max_discharge_ma=chance.maybe(chance.between(1000, 100000), rare),
+        c_rate_permille=None if chance.below(rare) else chance.between(100, 1000),
+        declares_ccl=chance.below(rare) == 0,
+        declares_dcl=chance.below(rare) == 0,
         mosfet_present=chance.below(2) == 0,
         needs_settings=chance.below(2) == 0,
         retire_auto=chance.below(2) == 0,
@@ -127,7 +128,7 @@ def one_bank():
 
 
 def the_end():
-    if limited < 50:
+    if limited < 80:
         raise ValueError("only %d banks may charge: these are no banks" % limited)
     digest.close()
 

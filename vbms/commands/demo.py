@@ -89,9 +89,11 @@ async def _demo(path: Path, settings: object, seconds: float) -> int:
 
 async def _screen(site: object, seconds: float) -> None:
     """Plug a DEYE in, and show its page each second."""
+    from vbms.aggregate.limits import CHARGE, DISCHARGE
     from vbms.app import Site
-    from vbms.journal import reason_text
+    from vbms.journal import NAMES
     from vbms.simulate.deye import COLUMNS, Deye
+    from vbms.web.shapes import reason_text
 
     assert isinstance(site, Site)
     (line,) = site.inverters.values()
@@ -118,12 +120,12 @@ async def _screen(site: object, seconds: float) -> None:
             ]
             text += ["", deye.summary(), ""]
             for direction, limit, reasons in (
-                ("charge", bank.charge_limit_ma, bank.charge_reasons),
-                ("discharge", bank.discharge_limit_ma, bank.discharge_reasons),
+                (CHARGE, bank.charge_limit_ma, bank.charge_reasons),
+                (DISCHARGE, bank.discharge_limit_ma, bank.discharge_reasons),
             ):
                 if reasons:
-                    why = reason_text(reasons[0], bank)
-                    text.append(f"{direction:>9} limit {limit / 1000:7.1f} A   {why}")
+                    why = reason_text(reasons[0], direction)
+                    text.append(f"{NAMES[direction]:>9} limit {limit / 1000:7.1f} A   {why}")
             for row in site.view.units():
                 age = "-" if row.age_ms is None else f"{row.age_ms / 1000:.0f} s"
                 text.append(f"{row.name:>9} {row.state:<9} {age:>6}")

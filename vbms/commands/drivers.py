@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from textwrap import shorten
 
 import click
 
@@ -42,12 +43,22 @@ def _print_driver(each: Driver) -> None:
 
 
 def _print_table(rows: Sequence[Option]) -> None:
-    cells = [("key", "unit", "default", "allowed", "")]
-    cells += [(row.name, row.unit, default_text(row), allowed(row), row.help) for row in rows]
-    widths = [min(34, max(len(line[at]) for line in cells)) for at in range(4)]
-    for line in cells:
+    lines = [("key", "unit", "default", "allowed", "")]
+    curves = {}
+    for row in rows:
+        default = default_text(row)
+        if row.kind == CURVE and len(default) > 2:
+            curves[row.name] = default
+            default = "below"
+        # A long list of what is allowed would push everything else off the screen.
+        about = shorten(allowed(row), 48, placeholder=" ...")
+        lines.append((row.name, row.unit, default, about, row.help))
+    widths = [max(len(line[at]) for line in lines) for at in range(4)]
+    for line in lines:
         words = [word.ljust(width) for word, width in zip(line, widths, strict=False)]
         click.echo("  " + "  ".join([*words, line[4]]).rstrip())
+        if line[0] in curves:
+            click.echo(" " * (widths[0] + 4) + curves[line[0]])
     click.echo()
 
 

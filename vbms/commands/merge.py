@@ -8,8 +8,7 @@ from typing import Any
 import click
 
 from vbms.aggregate import alarms
-from vbms.aggregate.bank import FRESH, HOLD, LOST, RETIRED
-from vbms.aggregate.member import Member
+from vbms.aggregate.member import FRESH, HOLD, LOST, RETIRED, Member
 from vbms.aggregate.merge import merge
 from vbms.aggregate.profile import BankProfile, UnitProfile
 from vbms.aggregate.snapshot import FIELDS, Snapshot

@@ -40,8 +40,8 @@ OPTIONS = (
         False,
         help="tell charging as negative, for an inverter whose battery arrow points the wrong way",
     ),
-    Option("model", TEXT, help="model to answer with, 1 to 15 characters"),
-    Option("serial", TEXT, help="serial number to answer with, at most 20 characters"),
+    Option("model", TEXT, low=1, high=15, help="model to answer with"),
+    Option("serial", TEXT, low=1, high=20, help="serial number to answer with"),
 )
 
 ADDRESSES = 15

@@ -1,4 +1,4 @@
-"""Inverter protocols by name. A module loads when it is named, so a board carries only what it uses."""
+"""Inverter protocols by name. A module loads when named, so a board carries what it uses."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ DRIVERS = {
 
 
 def load(protocol: str) -> "ModuleType":
-    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError for an unknown name."""
+    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError: no such name."""
     path = DRIVERS[protocol]
     module = __import__(path)
     for part in path.split(".")[1:]:

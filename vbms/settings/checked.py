@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
-from vbms.settings import keys
+from vbms.settings import forms, keys
 from vbms.settings.problems import Problems, choose_from, shown
 from vbms.settings.text import Mapping
 from vbms.settings.values import CURVE, Given, Key, Wrong, allowed, read, scale_of
@@ -91,13 +91,27 @@ def model_of(name: str, rows: Sequence[Option], partial: bool = False) -> type[B
     """A model with one field a row; unknown keys are errors."""
     fields: dict[str, Any] = {}
     for at, row in enumerate(rows):
-        default: Any = ... if row.required and not partial else None
+        schema = schema_of(row)
+        default: Any = ... if row.required and not partial else schema.get("default")
         # Field names of our own: a key may be called what BaseModel itself has, such as `json`.
         fields[f"key_{at}"] = (
-            Annotated[Any, PlainValidator(_validator(row)), WithJsonSchema(schema_of(row))],
+            Annotated[Any, PlainValidator(_validator(row)), WithJsonSchema(schema)],
             Field(default, alias=row.name),
         )
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _tidy(schema: Any) -> Any:
+    """Without what says nothing: titles made of keys, defaults of nothing."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _tidy(item)
+        for key, item in schema.items()
+        if not (key == "title" and isinstance(item, str) or key == "default" and item is None)
+    }
 
 
 def _validator(row: Option) -> Any:
@@ -129,7 +143,7 @@ def schema_of(row: Option) -> dict[str, Any]:
         schema["type"] = "integer" if row.kind == INT else "number"
         schema |= _limits(row, scale, "minimum", "maximum")
         if row.unit == "baud":
-            schema = {"enum": list(keys.BAUDS)}
+            schema = {"enum": list(forms.BAUDS)}
     words = list(row.words) if isinstance(row, Key) else []
     if words:
         schema = {"anyOf": [schema, {"enum": words}]}
@@ -192,5 +206,9 @@ def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dic
         "state_dir": (Annotated[Any, WithJsonSchema(schema_of(keys.STATE_DIR))], None),
     }
     whole = create_model("vbms.yaml", __config__=ConfigDict(extra="forbid"), **sections)
-    schema = whole.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema = _tidy(whole.model_json_schema(by_alias=True))
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "vbms.yaml",
+        **schema,
+    }

@@ -89,15 +89,26 @@ class Rows:
         """A driver's options; without a protocol any driver's, so nothing is called unknown."""
         if protocol is not None:
             return driver(kind, protocol).options
-        found: dict[str, Option] = {}
-        for name in protocols(kind):
-            for row in driver(kind, name).options:
-                found.setdefault(row.name, _loose(row))
-        return tuple(found.values())
+        known = [driver(kind, name) for name in protocols(kind)]
+        by_name: dict[str, list[Option]] = {}
+        for each in known:
+            for row in each.options:
+                by_name.setdefault(row.name, []).append(row)
+        return tuple(_union(rows, len(rows) == len(known)) for rows in by_name.values())
 
 
-def _loose(row: Option) -> Option:
-    """The option without the bounds of one driver."""
+def _union(rows: list[Option], everywhere: bool) -> Option:
+    """One option that takes what any of these takes; all are of one kind."""
+    lows = [row.low for row in rows if row.low is not None]
+    highs = [row.high for row in rows if row.high is not None]
     return Option(
-        row.name, row.kind, row.default, unit=row.unit, help=row.help, choices=row.choices
+        rows[0].name,
+        rows[0].kind,
+        rows[0].default,
+        low=min(lows) if len(lows) == len(rows) else None,
+        high=max(highs) if len(highs) == len(rows) else None,
+        unit=rows[0].unit,
+        help=rows[0].help if len(rows) == 1 else "",
+        choices=tuple(sorted({choice for row in rows for choice in row.choices})),
+        required=everywhere and all(row.required for row in rows),
     )

@@ -6,7 +6,7 @@ what that extends, else it is the default.
 
 from typing import cast
 
-from vbms.settings import keys, rules
+from vbms.settings import forms, keys, rules
 from vbms.settings.drivers import Driver, Rows, driver, protocols
 from vbms.settings.lines import Lines
 from vbms.settings.problems import choose_from, shown
@@ -98,7 +98,7 @@ class Entries:
     def _entry(self, node: Mapping, path: str, kind: str) -> Entry:
         entry = Entry(node, path)
         named = node.items.get("profile")
-        if isinstance(named, Scalar) and keys.is_profile_name(named.text):
+        if isinstance(named, Scalar) and forms.is_profile_name(named.text):
             given = Given(named.text, node.file, node.line_of("profile"), f"{path}.profile")
             entry.profile = self._profiles.find(kind, given)
         protocol = self._protocol(entry, kind)

@@ -4,162 +4,35 @@ Bounds are in the program's units. Checks, messages, the JSON Schema and `vbms d
 from these rows, so a key exists in one place only.
 """
 
-import ipaddress
-import re
-from urllib.parse import urlsplit
+from typing import Any
 
-from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
+from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT
+from vbms.settings import forms
 from vbms.settings.curves import FALLS, HUMP, RISES, Shape
-from vbms.settings.text import Scalar
-from vbms.settings.values import (
-    CURVE,
-    Key,
-    Wrong,
-    allowed,
-    wrong,
-)
+from vbms.settings.forms import Form
+from vbms.settings.values import CURVE, Key
 
 BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
 T35 = "t3.5"  # 3.5 characters at the line's speed
-BAUDS = (
-    1200,
-    2400,
-    4800,
-    9600,
-    14400,
-    19200,
-    28800,
-    38400,
-    57600,
-    76800,
-    115200,
-    230400,
-    250000,
-    460800,
-    500000,
-    576000,
-    921600,
-    1000000,
-)
 LINK_KINDS = ("serial", "tcp", "simulate", "ble", "can")
 FAULTS = (
-    "silence",
-    "cut",
-    "flip",
-    "late",
-    "wrong_address",
-    "refuse",
-    "echo",
-    "noise",
-    "half_frame",
-    "overlap",
-    "filler",
-    "lying_cell",
-    "frozen",
-    "unplug",
-    "restart",
+    *("silence", "cut", "flip", "late", "wrong_address", "refuse", "echo", "noise", "half_frame"),
+    *("overlap", "filler", "lying_cell", "frozen", "unplug", "restart"),
 )
 SECRET_KEYS = ("token", "password")  # never shown, however they were written
-MOST_UNITS = 15  # addresses an inverter can be told apart
-
-# What the readers below take, in words.
-_NAMES = "1..40 letters, digits, - _ or . without spaces"
-_PROFILES = "a file in profiles/ without .yaml: letters, digits, _ and -"
-_LABELS = "1..60 printable characters"
-_PATHS = "a path"
-_SPEEDS = ", ".join(str(baud) for baud in BAUDS)
-_LISTENS = "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535"
-_BROKERS = "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
-_HOSTS = "a name or an IP address, the port apart"
-
-_NAME = re.compile(r"[^\W_][\w.-]{0,39}")
-_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", re.ASCII)
+MOST_UNITS = 15  # addresses by which an inverter can tell units apart
 
 
-def _read_name(option: Option, node: Scalar) -> str:
-    if not _NAME.fullmatch(node.text):
-        raise wrong(option, node, "is no name")
-    return node.text
+def _formed(name: str, form: Form, help: str, **more: Any) -> Key:
+    return Key(name, form[0], reader=form[1], expect=form[2], help=help, **more)
 
 
-def is_profile_name(text: str) -> bool:
-    """A file's name without its ending, and no way out of the folder."""
-    return _PROFILE.fullmatch(text) is not None
+def _text(name: str, help: str, **more: Any) -> Key:
+    return Key(name, TEXT, help=help, **more)
 
 
-def _read_profile_name(option: Option, node: Scalar) -> str:
-    if not is_profile_name(node.text):
-        raise wrong(option, node, "is no profile's name")
-    return node.text
-
-
-def _read_path(option: Option, node: Scalar) -> str:
-    if not node.text.strip() or not node.text.isprintable():
-        raise wrong(option, node, "is no path")
-    return node.text
-
-
-def _read_baud(option: Option, node: Scalar) -> int:
-    if node.quoted or not node.text.isdigit() or node.text not in map(str, BAUDS):
-        raise wrong(option, node, "is no speed of a serial port")
-    return int(node.text)
-
-
-def split_listen(text: str) -> tuple[str, int] | None:
-    """HOST:PORT or [IPv6]:PORT; None if it is neither."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        return None
-    if not colon or not host or not host.isascii() or not re.fullmatch(r"[\w.:%-]+", host):
-        return None
-    if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
-        return None
-    return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Only programs on this machine reach it."""
-    try:
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
-def _read_listen(option: Option, node: Scalar) -> tuple[str, int]:
-    found = split_listen(node.text)
-    if found is None:
-        raise wrong(option, node, "is no address to listen on")
-    return found
-
-
-def _read_broker(option: Option, node: Scalar) -> str:
-    try:
-        parts = urlsplit(node.text)
-        fine = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or not node.text.isascii() or not node.text.isprintable() or " " in node.text:
-        # Not quoted: it may hold a password.
-        raise Wrong(("", node.line, "is no broker's address", allowed(option)))
-    return node.text
-
-
-def _read_host(option: Option, node: Scalar) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", node.text):
-        raise wrong(option, node, "is no host")
-    return node.text
-
-
-def _read_label(option: Option, node: Scalar) -> str:
-    if not node.text.isprintable() or not 1 <= len(node.text.strip()) <= 60:
-        raise wrong(option, node, "is no title")
-    return node.text.strip()
-
-
-def _text(name: str, help: str, **more: object) -> Key:
-    return Key(name, TEXT, help=help, **more)  # type: ignore[arg-type]
+def _baud(help: str) -> Key:
+    return _formed("baud", forms.BAUD, help, unit="baud")
 
 
 def _seconds(name: str, target: str, default: int | None, low: int, high: int, help: str) -> Key:
@@ -216,15 +89,6 @@ LIMIT_KEYS: tuple[Key, ...] = (
         help="who takes a retired unit out of the account: a person, or time alone"),
 )  # fmt: skip
 
-_PROFILE_BAUD = Key(
-    "baud",
-    INT,
-    reader=_read_baud,
-    expect=_SPEEDS,
-    unit="baud",
-    help="of the line, where the link says none",
-)
-
 # What a profile says about one unit, and a battery may override in place.
 UNIT_KEYS: tuple[Key, ...] = (
     Key("chemistry", CHOICE, default="lfp", choices=("lfp", "li_ion", "lto"),
@@ -243,7 +107,7 @@ UNIT_KEYS: tuple[Key, ...] = (
         help="absent: the unit reports no switch temperature"),
     *LIMIT_KEYS,
     _seconds("poll_s", "poll_ms", 1000, 0, 300_000, "time between polls; 0: back to back"),
-    _PROFILE_BAUD,
+    _baud("of the line, where the link says none"),
     Key("gap_ms", MILLI, "gap_us", low=0, high=10_000_000, unit="ms", words={T35: None},
         help="silence before a request; t3.5: 3.5 characters, 1.75 ms above 19200 baud"),
     Key("reply_timeout_ms", INT, default=150, low=5, high=10_000, unit="ms",
@@ -254,14 +118,14 @@ UNIT_KEYS: tuple[Key, ...] = (
         help="an unfinished answer is given up after this much silence"),
 )  # fmt: skip
 
-NAME_KEY = Key(
-    "name", TEXT, reader=_read_name, expect=_NAMES, required=True, help="unique; shown everywhere"
-)
+NAME_KEY = _formed("name", forms.NAME, "unique; shown everywhere", required=True)
+_LINK_KEY = _formed("link", forms.NAME, "one of links", required=True)
+PROTOCOL_KEY = _text("protocol", "the driver, see `vbms drivers`")
+
 BATTERY_KEYS: tuple[Key, ...] = (
     NAME_KEY,
-    Key("profile", TEXT, reader=_read_profile_name, expect=_PROFILES, required=True,
-        help="file in profiles/battery/"),
-    Key("link", TEXT, reader=_read_name, expect=_NAMES, required=True, help="one of links"),
+    _formed("profile", forms.PROFILE, "file in profiles/battery/", required=True),
+    _LINK_KEY,
     Key("slot", INT, low=0, high=MOST_UNITS - 1,
         help="address told to the inverter with present: units; unset: its place in the list"),
     _text("serial", "the enrolled serial number; unset: the first one seen", low=1, high=40),
@@ -270,18 +134,16 @@ BATTERY_KEYS: tuple[Key, ...] = (
 
 # What stands at the top of a profile besides the keys of its kind.
 PROFILE_KEYS: tuple[Key, ...] = (
-    Key(
-        "extends",
-        TEXT,
-        reader=_read_profile_name,
-        expect=_PROFILES,
-        help="the profile this one changes",
-    ),
-    Key("protocol", TEXT, help="the driver, see `vbms drivers`"),
-    Key("title", TEXT, reader=_read_label, expect=_LABELS, help="for people"),
+    _formed("extends", forms.PROFILE, "the profile this one changes"),
+    PROTOCOL_KEY,
+    _formed("title", forms.LABEL, "for people"),
 )
-PROTOCOL_KEY = PROFILE_KEYS[1]
 
+OUTPUT_KEYS: tuple[Key, ...] = (
+    NAME_KEY,
+    _formed("profile", forms.PROFILE, "file in profiles/inverter/", required=True),
+    _LINK_KEY,
+)
 INVERTER_KEYS: tuple[Key, ...] = (
     Key("present", CHOICE, default="bank", choices=("bank", "units", "shards"),
         help="what the inverter sees: one battery, each unit, or one battery in parts"),
@@ -291,118 +153,69 @@ INVERTER_KEYS: tuple[Key, ...] = (
         help="silence before an answer; t3.5: 3.5 characters"),
     Key("silent_after_s", MILLI, "silent_after_ms", 30_000, low=0, high=140_000, unit="s",
         help="time at limit 0 without fresh data before nothing is answered"),
-    _PROFILE_BAUD,
+    _baud("of the line, where the link says none"),
 )  # fmt: skip
-OUTPUT_KEYS: tuple[Key, ...] = (
-    NAME_KEY,
-    Key(
-        "profile",
-        TEXT,
-        reader=_read_profile_name,
-        expect=_PROFILES,
-        required=True,
-        help="file in profiles/inverter/",
-    ),
-    Key("link", TEXT, reader=_read_name, expect=_NAMES, required=True, help="one of links"),
-)
 
-_BAUD = Key(
-    "baud",
-    INT,
-    reader=_read_baud,
-    expect=_SPEEDS,
-    unit="baud",
-    help="unset: what the profiles on it say",
-)
+LINK_ROWS = (Key("kind", CHOICE, choices=LINK_KINDS, required=True, help="what the line is"),)
+_LINE_BAUD = _baud("unset: what the profiles on it say")
 LINK_KEYS: dict[str, tuple[Key, ...]] = {
     "serial": (
-        Key("port", TEXT, reader=_read_path, expect=_PATHS, required=True, help="best one in /dev/serial/by-id/"),
-        _BAUD,
+        _formed("port", forms.PATH, "best one in /dev/serial/by-id/", required=True),
+        _LINE_BAUD,
     ),
     "tcp": (
-        Key("host", TEXT, reader=_read_host, expect=_HOSTS, required=True, help="a serial-to-Ethernet gateway"),
+        _formed("host", forms.HOST, "a serial-to-Ethernet gateway", required=True),
         Key("port", INT, "tcp_port", required=True, low=1, high=65535, help="TCP port"),
-        _BAUD,
+        _LINE_BAUD,
     ),
-    "simulate": (_BAUD,),
+    "simulate": (_LINE_BAUD,),
     "ble": (_text("adapter", "Bluetooth adapter", default="hci0", low=1, high=40),),
     "can": (
         _text("interface", "as python-can names it", default="socketcan", low=1, high=40),
-        Key("channel", TEXT, reader=_read_path, expect=_PATHS, required=True, help="can0, or a port for slcan"),
+        _formed("channel", forms.PATH, "can0, or a port for slcan", required=True),
         Key("bitrate", INT, default=500_000, low=10_000, high=1_000_000, unit="bit/s",
             help="500000 for inverters"),
     ),
 }  # fmt: skip
-LINK_ROWS = (Key("kind", CHOICE, choices=LINK_KINDS, required=True, help="what the line is"),)
 
-SITE_KEYS: tuple[Key, ...] = (
-    Key(
-        "name", TEXT, default="vbms", reader=_read_label, expect=_LABELS, help="of the installation"
-    ),
-)
+SITE_KEYS = (_formed("name", forms.LABEL, "of the installation", default="vbms"),)
 BANK_KEYS: tuple[Key, ...] = (
-    Key("name", TEXT, default="bank", reader=_read_name, expect=_NAMES, help="of the merged battery"),
+    _formed("name", forms.NAME, "of the merged battery", default="bank"),
     Key("max_charge_a", MILLI, "max_charge_ma", low=0, high=20_000_000, unit="A", words=NONE,
         help="cap for cables and busbars"),
     Key("max_discharge_a", MILLI, "max_discharge_ma", low=0, high=20_000_000, unit="A", words=NONE,
         help="cap for cables and busbars"),
     Key("min_fresh", INT, default=1, low=1, high=99,
         help="units that must be fresh to start without the others"),
-    Key("start_s", MILLI, "start_ms", 60_000, low=0, high=600_000, unit="s",
-        help="how long the others are waited for at start"),
-    Key("steady_s", MILLI, "steady_ms", 5000, low=0, high=60_000, unit="s",
-        help="how long all must be well before the inverter is answered"),
+    _seconds("start_s", "start_ms", 60_000, 0, 600_000,
+             "how long the others are waited for at start"),
+    _seconds("steady_s", "steady_ms", 5000, 0, 60_000,
+             "how long all must be well before the inverter is answered"),
 )  # fmt: skip
-WEB_KEYS: tuple[Key, ...] = (
-    Key(
-        "listen",
-        TEXT,
-        reader=_read_listen,
-        expect=_LISTENS,
-        help="ADDRESS:PORT; any but loopback needs a token",
-    ),
-    _text("token", "asked for by every change, and by all of it from another machine", low=1),
-)
 LISTEN = ("127.0.0.1", 8080)  # where nothing is said
-WEB_HOST = Key(
-    "hosts", TEXT, reader=_read_host, expect=_HOSTS, help="further names this site is reached by"
+WEB_KEYS: tuple[Key, ...] = (
+    _formed("listen", forms.LISTEN, "any but a loopback address needs a token"),
+    _text("token", "asked for by every change, and by all of it from another machine"),
 )
+WEB_HOST = _formed("hosts", forms.HOST, "a further name this site is reached by")
 MQTT_KEYS: tuple[Key, ...] = (
-    Key("url", TEXT, reader=_read_broker, expect=_BROKERS, required=True, help="mqtt://HOST:PORT"),
+    _formed("url", forms.BROKER, "the broker", required=True),
     _text("topic", "begins every topic", default="vbms", low=1, high=100),
     _text("username", "for the broker"),
     _text("password", "for the broker"),
 )
-HISTORY_KEYS: tuple[Key, ...] = (
-    Key(
-        "path",
-        TEXT,
-        default="vbms.db",
-        reader=_read_path,
-        expect=_PATHS,
-        help="relative to state_dir",
-    ),
-)
+HISTORY_KEYS = (_formed("path", forms.PATH, "relative to state_dir", default="vbms.db"),)
 SIMULATE_KEYS: tuple[Key, ...] = (
     Key("seed", INT, default=1, low=0, high=0xFFFF_FFFF, help="the same seed, the same world"),
     Key("speed", INT, default=1, low=1, high=1000, help="how fast its time runs"),
 )
 FAULT_KEYS: tuple[Key, ...] = (
-    Key(
-        "unit",
-        TEXT,
-        reader=_read_name,
-        expect=_NAMES,
-        required=True,
-        help="a battery on a simulated link",
-    ),
+    _formed("unit", forms.NAME, "a battery on a simulated link", required=True),
     Key("fault", CHOICE, choices=FAULTS, required=True, help="what goes wrong"),
-    Key("at_s", MILLI, "at_ms", 10_000, low=0, high=86_400_000, unit="s", help="after the start"),
-    Key("for_s", MILLI, "for_ms", 60_000, low=0, high=86_400_000, unit="s", help="how long"),
+    _seconds("at_s", "at_ms", 10_000, 0, 86_400_000, "after the start"),
+    _seconds("for_s", "for_ms", 60_000, 0, 86_400_000, "how long"),
 )
-STATE_DIR = Key(
-    "state_dir", TEXT, reader=_read_path, expect=_PATHS, help="unset: $STATE_DIRECTORY, else state/"
-)
+STATE_DIR = _formed("state_dir", forms.PATH, "unset: $STATE_DIRECTORY, else state/")
 
-# Words that become the truth of a claim in UnitProfile.
+# Targets that are claims, and the word that makes them true.
 CLAIMS = {"mosfet_present": "present", "retire_auto": "auto"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from vbms.aggregate.profile import BankProfile
-from vbms.settings import build, keys, rules, shapes
+from vbms.settings import build, forms, keys, rules, shapes
 from vbms.settings.checked import Checker
 from vbms.settings.drivers import Rows
 from vbms.settings.entries import BANK_RANK, Entries
@@ -115,7 +115,7 @@ class Loader:
                 hosts += self._host(item, path)
         values = build.values_of(keys.WEB_KEYS, good)
         host, port = cast("tuple[str, int]", values["listen"] or keys.LISTEN)
-        loopback = keys.is_loopback(host)
+        loopback = forms.is_loopback(host)
         if not loopback and values["token"] is None and "token" not in bad:
             where = good["listen"]
             text = f"other machines reach {host}:{port} and web.token is not set"

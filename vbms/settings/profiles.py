@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vbms.options import Option
-from vbms.settings import keys
+from vbms.settings import forms
 from vbms.settings.checked import Checker
 from vbms.settings.problems import Problems, choose_from, shown
 from vbms.settings.text import Mapping, Scalar, Secrets, read_file
@@ -116,7 +116,7 @@ class Profiles:
             base = part.node.items.get("extends")
             if base is None:
                 break
-            if not isinstance(base, Scalar) or not keys.is_profile_name(base.text):
+            if not isinstance(base, Scalar) or not forms.is_profile_name(base.text):
                 break  # told when its keys are checked
             wanted, file, key = base.text, part.node.file, "extends"
             line = part.node.line_of("extends")

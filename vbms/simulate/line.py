@@ -222,7 +222,12 @@ class PacedLine:
     def _play(self) -> None:
         """All that is due by now, then wait for the next."""
         self.wakes += 1
-        now_s = time.monotonic()
+        try:
+            self._play_until(time.monotonic())
+        finally:
+            self._arm()  # a device that raises is a loud line in the log, not a dead line
+
+    def _play_until(self, now_s: float) -> None:
         for run in tuple(self._runs):
             count = run.due(now_s)
             if count > run.given:
@@ -234,7 +239,6 @@ class PacedLine:
             if device.wake_s is not None and device.wake_s <= now_s:
                 moment_s = device.wake_s
                 self._answer(device, device.wake(moment_s), moment_s)
-        self._arm()
 
     def _arm(self) -> None:
         if self._alarm is None:

@@ -11,7 +11,7 @@ DRIVERS = {
 
 
 def load(protocol: str) -> "ModuleType":
-    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError for an unknown name."""
+    """The driver's module: `Codec`, `OPTIONS` and what else it declares. KeyError: no such name."""
     path = DRIVERS[protocol]
     module = __import__(path)
     for part in path.split(".")[1:]:

@@ -1,0 +1,117 @@
+"""Values with a form of their own: names, paths, speeds, addresses to listen on."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from vbms.options import INT, TEXT, Option
+from vbms.settings.text import Scalar
+from vbms.settings.values import Wrong, allowed, wrong
+
+BAUDS = (
+    *(1200, 2400, 4800, 9600, 14400, 19200, 28800, 38400, 57600, 76800, 115200, 230400, 250000),
+    *(460800, 500000, 576000, 921600, 1000000),
+)
+_NAME = re.compile(r"[^\W_][\w.-]{0,39}")
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+
+
+def is_name(text: str) -> bool:
+    """Fit for a label, a path and a log line."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_profile_name(text: str) -> bool:
+    """A file's name without its ending, and no way out of the folder."""
+    return _PROFILE.fullmatch(text) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Only programs on this machine reach it."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def split_listen(text: str) -> tuple[str, int] | None:
+    """HOST:PORT or [IPv6]:PORT; None if it is neither."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    if not colon or not _HOST.fullmatch(host):
+        return None
+    if not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > 65535:
+        return None
+    return host, int(port)
+
+
+def _read_name(option: Option, node: Scalar) -> str:
+    if not is_name(node.text):
+        raise wrong(option, node, "is no name")
+    return node.text
+
+
+def _read_profile_name(option: Option, node: Scalar) -> str:
+    if not is_profile_name(node.text):
+        raise wrong(option, node, "is no profile's name")
+    return node.text
+
+
+def _read_path(option: Option, node: Scalar) -> str:
+    if not node.text.strip() or not node.text.isprintable():
+        raise wrong(option, node, "is no path")
+    return node.text
+
+
+def _read_label(option: Option, node: Scalar) -> str:
+    if not node.text.isprintable() or not 1 <= len(node.text.strip()) <= 60:
+        raise wrong(option, node, "is no title")
+    return node.text.strip()
+
+
+def _read_baud(option: Option, node: Scalar) -> int:
+    if node.quoted or node.text not in [str(baud) for baud in BAUDS]:
+        raise wrong(option, node, "is no speed of a serial port")
+    return int(node.text)
+
+
+def _read_listen(option: Option, node: Scalar) -> tuple[str, int]:
+    found = split_listen(node.text)
+    if found is None:
+        raise wrong(option, node, "is no address to listen on")
+    return found
+
+
+def _read_host(option: Option, node: Scalar) -> str:
+    if not _HOST.fullmatch(node.text):
+        raise wrong(option, node, "is no host")
+    return node.text
+
+
+def _read_broker(option: Option, node: Scalar) -> str:
+    try:
+        parts = urlsplit(node.text)
+        fine = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or not node.text.isascii() or not node.text.isprintable() or " " in node.text:
+        # Not quoted: it may hold a password.
+        raise Wrong(("", node.line, "is no broker's address", allowed(option)))
+    return node.text
+
+
+Form = tuple[str, Callable[[Option, Scalar], object], str]  # kind, reader, what it takes in words
+
+NAME: Form = (TEXT, _read_name, "1..40 letters, digits, - _ or . without spaces")
+PROFILE: Form = (TEXT, _read_profile_name, "a file in profiles/, its name without .yaml")
+LABEL: Form = (TEXT, _read_label, "1..60 printable characters")
+PATH: Form = (TEXT, _read_path, "a path")
+BAUD: Form = (INT, _read_baud, ", ".join(str(baud) for baud in BAUDS))
+LISTEN: Form = (TEXT, _read_listen, "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535")
+HOST: Form = (TEXT, _read_host, "a name or an IP address, the port apart")
+BROKER: Form = (TEXT, _read_broker, "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
