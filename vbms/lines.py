@@ -119,6 +119,7 @@ class InverterLine(Line):
         self._ladders: dict[str, Ladder] = {}
         self.presenter = Presenter(settings.present, settings.shards, bank_cap_ma(bank))
         self.responder = Responder(link, clock, [self._codec(0)], settings.turnaround_us, log)
+        self.responder.name = settings.name
         self.responder.observe = self.reply_us.observe
         self.state = "starting"
         self.silent = True

@@ -1,4 +1,4 @@
-"""Which battery at which address: the table of merge.md D9."""
+"""Which battery at which address: the table of docs/merging.md, D9."""
 
 from __future__ import annotations
 

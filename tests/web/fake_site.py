@@ -49,7 +49,7 @@ class FakeSite:
     version = "0.1.0"
     token: str | None = None
     loopback = True
-    hosts: tuple[str, ...] = ("vbms.local",)
+    hosts: tuple[str, ...] = ("Vbms.local",)
 
     def __init__(self, units: list[UnitProfile] | None = None, protocol: str = "byd_pro") -> None:
         self.protocol = protocol

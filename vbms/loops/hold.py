@@ -5,9 +5,8 @@ from vbms.errors import LinkError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from logging import Logger
 
-    from vbms.ports import Clock, Link
+    from vbms.ports import Clock, Link, Log
 
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 30000
@@ -17,7 +16,7 @@ async def hold_open(
     link: "Link",
     clock: "Clock",
     body: "Callable[[], Coroutine[None, None, None]]",
-    log: "Logger",
+    log: "Log",
     on_state: "Callable[[bool], None] | None" = None,
 ) -> None:
     """Open the link and run body; after a LinkError close it, wait (1 s doubling to 30 s), again.

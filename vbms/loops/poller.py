@@ -16,10 +16,9 @@ from vbms.wire.receiver import Receiver
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from logging import Logger
 
     from vbms.aggregate.snapshot import Snapshot
-    from vbms.ports import Clock, Link, UpstreamCodec
+    from vbms.ports import Clock, Link, Log, UpstreamCodec
 
 MISSES_TO_BACK_OFF = 3
 TRIES_FOR_INFO = 3
@@ -123,7 +122,7 @@ class Poller:
         clock: "Clock",
         units: "Sequence[PolledUnit]",
         deliver: "Callable[[str, Snapshot], None]",
-        log: "Logger",
+        log: "Log",
     ):
         self.link = link
         self.clock = clock

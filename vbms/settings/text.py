@@ -286,7 +286,10 @@ class _Builder:
             value_path = path
             if isinstance(key, Scalar):
                 value_path = f"{path}.{shown(key.text)}" if path else shown(key.text)
-            value = self._node(next(events), events, value_path)
+            behind = next(events)
+            value = self._node(behind, events, value_path)
+            if not isinstance(value, Scalar) and not isinstance(behind, yaml.AliasEvent):
+                value.line = at  # where its key stands: what is missing inside is missed there
             if not isinstance(key, Scalar):
                 self._problems.add(self._file, at, path or "yaml", "a key is no word", "a word")
             elif key.text == _MERGE and not key.quoted:

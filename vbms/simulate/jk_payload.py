@@ -195,6 +195,8 @@ def live_values(reading: Reading) -> dict[str, Value]:
         + (0,) * (32 - len(cells)),
         "mosfet": mosfet,
         "wire_alarm": 0,
+        "voltage": millivolts,
+        "voltage": millivolts,
         "power": abs(millivolts * milliamps) // 1000,  # unsigned on the wire
         "current": milliamps,
         "temp1": temps[0],

@@ -137,7 +137,7 @@ def make_app(site: "Site") -> App:
         origin = request.headers.get("Origin")
         if request.method != "GET" and request.method != "HEAD" and origin is not None:
             sender = _host_of(origin.split("//", 1)[-1])
-            if sender != host and sender not in site.hosts:
+            if sender != host and not _configured(sender, site):
                 return _error(403, "a page on %s may not send this" % origin)
         if site.loopback or request.path == "/login":
             return None
@@ -233,9 +233,13 @@ def _host_of(header: str | None) -> str | None:
     return name.split(":", 1)[0].rstrip(".")
 
 
+def _configured(host: str | None, site: "Site") -> bool:
+    return host in [name.lower() for name in site.hosts]
+
+
 def _ours(host: str, site: "Site", request: Request) -> bool:
     """A name of this machine: loopback, a configured one, the address this request came in by."""
-    if host in _LOOPBACK or host in site.hosts:
+    if host in _LOOPBACK or _configured(host, site):
         return True
     try:
         here = request.sock[1].get_extra_info("sockname")

@@ -86,7 +86,7 @@ if TYPE_CHECKING:
 
         @property
         def hosts(self) -> Sequence[str]:
-            """Names, in lower case and without port, by which a browser may call us."""
+            """Names, without port, by which a browser may call us."""
 
         def bank(self) -> VirtualBattery: ...
         def units(self) -> Sequence[UnitRow]: ...
