@@ -2,7 +2,7 @@
 
 The work is in vbms/settings/: text (YAML with lines and secrets), values and keys (one key, one
 value), checked (pydantic), profiles, rules (what must agree), loader (all of it), shapes (what
-comes out). YAML and pydantic are imported when something is loaded and not before.
+comes out), schema (for editors). YAML and pydantic are imported when something is loaded.
 """
 
 from pathlib import Path
@@ -72,8 +72,8 @@ def bank_overrides(bank: object) -> "tuple[BankProfile, dict[str, object]]":
 def schema() -> dict[str, object]:
     """JSON Schema of vbms.yaml, for editors."""
     from vbms.settings import keys
-    from vbms.settings.checked import json_schema
     from vbms.settings.drivers import Rows
+    from vbms.settings.schema import json_schema
 
     rows = Rows()
     return json_schema(rows.in_place(keys.BATTERY, None), rows.in_place(keys.INVERTER, None))

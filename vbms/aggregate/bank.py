@@ -37,13 +37,12 @@ _SOC_SPREAD_PERMILLE = 150
 class Unit(Member):
     """A member with its filter and its clock."""
 
-    __slots__ = ("admission", "life", "since_ms")
+    __slots__ = ("admission", "life")
 
     def __init__(self, profile: "UnitProfile", now_ms: int):
         super().__init__(profile)
         self.admission = Admission(profile)
         self.life = Life(now_ms)
-        self.since_ms = now_ms
 
     def set_poll(self, poll_ms: int) -> None:
         """The line's measured round where it is longer than the profile's poll."""
@@ -60,12 +59,22 @@ class Unit(Member):
 class Bank:
     """All units, by name, and the last merge."""
 
-    __slots__ = ("_last_ms", "_tick_ms", "_top_dvl", "profile", "units", "up_ms", "urgent")
+    __slots__ = (
+        "_last_ms",
+        "_tick_ms",
+        "_top_dvl",
+        "begun",
+        "profile",
+        "units",
+        "up_ms",
+        "urgent",
+    )
 
     def __init__(self, profile: BankProfile, units: "Sequence[UnitProfile]" = ()):
         self.profile = profile
         self.up_ms = 0  # summed time since the start
         self.urgent = False  # a limit fell: do not wait for the next second
+        self.begun = False  # all have been fresh once, or were waited for: now silence is an alarm
         self._last_ms: int | None = None
         self._tick_ms = 0
         self._top_dvl = 0
@@ -136,6 +145,8 @@ class Bank:
         for unit in units:
             unit.life.watch_evidence(unit, around, passed)
         out = merge(units, self.profile)
+        if out.n_fresh == out.n_total or self.up_ms >= self.profile.start_ms:
+            self.begun = True
         self._finish(out, units, reference)
         if out.dvl_mv is not None:
             if out.state != NORMAL and out.dvl_mv < self._top_dvl:
@@ -186,10 +197,10 @@ class Bank:
             if unit.admission.miscounted and unit.state != DISABLED:
                 out.state = ERROR  # 15 cells at the voltage of 16: nothing may be charged
                 out.charge_limit_ma = out.discharge_limit_ma = 0
-        _alarms(out, units, reference)
+        _alarms(out, units, reference, self.begun)
 
 
-def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None) -> None:
+def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None, begun: bool) -> None:
     """A warning is any unit's; a protection speaks when its direction is dead, or hardware."""
     rows = []
     protections = 0
@@ -212,16 +223,16 @@ def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None) -> 
             if soc is not None:
                 soc_low = soc if soc_low is None or soc < soc_low else soc_low
                 soc_high = soc if soc_high is None or soc > soc_high else soc_high
-        for bit in _own(unit, reference):
+        for bit in _own(unit, reference, begun):
             rows.append((bit, alarms.WARNING, unit.key))
         if unit.admission.miscounted:
             rows.append((alarms.CONFIG, alarms.CRITICAL, unit.key))
             out.criticals |= alarms.CONFIG
     if soc_low is not None and soc_high is not None and soc_high - soc_low > _SOC_SPREAD_PERMILLE:
         rows.append((alarms.SOC_SPREAD, alarms.WARNING, out.name))
-    if units and not out.n_fresh:
+    if begun and units and not out.n_fresh:
         rows.append((alarms.STALE, alarms.WARNING, out.name))
-    if out.n_hold or out.n_lost:
+    if begun and (out.n_hold or out.n_lost):
         rows.append((alarms.COMMS, alarms.WARNING, out.name))
     rows.sort()
     for bit, _, _ in rows:
@@ -234,13 +245,13 @@ def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None) -> 
     out.alarms = tuple(rows)
 
 
-def _own(unit: Unit, reference: int | None) -> "list[int]":
+def _own(unit: Unit, reference: int | None, begun: bool) -> "list[int]":
     """The bank's own alarms about one unit."""
     found = []
     snap = unit.snapshot
     if unit.admission.mismatch:
         found.append(alarms.UNIT_MISMATCH)
-    if unit.state == LOST and not (unit.life.heard_ms == unit.since_ms and unit.age_ms < 10000):
+    if unit.state == LOST and begun:
         found.append(alarms.UNIT_LOST)
     elif unit.state == RETIRED:
         found.append(alarms.UNIT_RETIRED)

@@ -1,8 +1,9 @@
 """Polling the batteries on one line, one after another, each with its own gap and patience.
 
 A poll of a unit asks what is due: at most one slow request (settings, device info; empty slots
-first), then the live frame. Between the last byte received and the next request lies the larger gap
-of the two units concerned, never a microsecond less; bytes that come meanwhile restart it.
+first), then the live frame. Between the last byte received, or the end of waiting for one, and the
+next request lies the larger gap of the two units concerned, never a microsecond less; bytes that
+come meanwhile restart it.
 
 A unit that does not answer costs one time-out. After three in a row it is asked after 2, 4, 8, 16,
 then each 30 s; on a shared line it is then probed with the live request alone. What comes late, or
@@ -16,37 +17,47 @@ from vbms.wire.receiver import Receiver
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from logging import Logger
 
     from vbms.aggregate.snapshot import Snapshot
-    from vbms.ports import Clock, Link, Log, UpstreamCodec
+    from vbms.ports import Clock, Link, UpstreamCodec
 
 MISSES_TO_BACK_OFF = 3
-TRIES_FOR_INFO = 3
+TRIES = 3  # of a slow request, before its unit is taken to have no answer to it
+LONGEST_BACK_OFF_MS = 30000
 _IDLE_MS = 1000  # how long to listen at a time when nothing is due
-_RUNAWAY_US = 1000000  # a line that never falls silent is left after this
+_GLITCH = 2  # so many bytes are the line's turning round, not an answer begun
+_RUNAWAY_US = 1000000  # bytes without an end are left after this
+_RESTLESS_US = 5000000  # a line without a gap for so long is worth a warning
 
 
 class PolledUnit:
-    """One battery on the line: its codec, its times, and what it has said so far."""
+    """One battery on the line: its codec, its times, and what it has said so far.
+
+    `reply_timeout_ms` is to the first byte of an answer, `slow_timeout_ms` the same for settings and
+    info; after `silence_ms` without a byte an unfinished answer is given up.
+    """
 
     __slots__ = (
         "asked_ms",
         "codec",
         "counters",
         "due_ms",
+        "failures",
         "frames",
         "gap_us",
+        "good",
         "heard",
-        "interval_ms",
         "key",
         "misses",
         "poll_ms",
         "receiver",
         "reply_timeout_ms",
+        "requests",
         "silence_ms",
         "slow_timeout_ms",
-        "spoilt",
         "taken_ms",
+        "took_ms",
         "tries",
     )
 
@@ -63,21 +74,23 @@ class PolledUnit:
         self.key = key
         self.codec = codec
         self.gap_us = gap_us
-        self.reply_timeout_ms = reply_timeout_ms  # to the first byte of a live answer
-        self.slow_timeout_ms = slow_timeout_ms  # the same for settings and info
-        self.silence_ms = silence_ms  # after which an unfinished answer is given up
+        self.reply_timeout_ms = reply_timeout_ms
+        self.slow_timeout_ms = slow_timeout_ms
+        self.silence_ms = silence_ms
         self.poll_ms = poll_ms
-        slots = len(codec.requests())
+        self.requests = codec.requests()
+        slots = len(self.requests)
         self.frames: list[bytes | None] = [None] * slots
+        self.good: list[bytes | None] = [None] * slots  # the frames last decoded
+        self.asked_ms = [0] * slots
         self.taken_ms = [0] * slots
-        self.tries = [0] * slots
+        self.tries = [0] * slots  # in vain, in a row
         self.receiver = Receiver(codec.take)
         self.heard = False  # it answered the last time it was asked
-        self.misses = 0
-        self.spoilt = 0  # unreadable answers in a row
+        self.misses = 0  # polls without an answer, in a row
+        self.failures = 0  # answers that told nothing, in a row
         self.due_ms: int | None = None  # None: never asked
-        self.asked_ms = 0
-        self.interval_ms = 0  # between its last two polls
+        self.took_ms = 0  # the line was busy with its last poll for so long
         self.counters = {
             "polls": 0,
             "timeouts": 0,
@@ -87,30 +100,42 @@ class PolledUnit:
             "implausible": 0,
         }
 
-    def slow_slot(self, now_ms: int) -> int:
-        """The one slow request that is due, the last empty slot first; 0: none is."""
-        requests = self.codec.requests()
-        stale = 0
-        for slot in range(len(requests) - 1, 0, -1):
-            every_ms, request = requests[slot]
+    def due(self, now_ms: int) -> list[int]:
+        """Slots to ask before the live frame, the last first: of the slow ones only the one most due."""
+        each = []
+        slow = longest = -1
+        for slot in range(len(self.requests) - 1, 0, -1):
+            every_ms, request = self.requests[slot]
             if not request:
                 continue
+            if every_ms == EACH_POLL:
+                each.append(slot)
+                continue
+            # It has not answered this, but all else: then info is given up, settings wait their turn.
+            if self.tries[slot] >= TRIES:
+                if every_ms == ONCE or now_ms - self.asked_ms[slot] < every_ms:
+                    continue
             if self.frames[slot] is None:
-                if every_ms != ONCE or self.tries[slot] < TRIES_FOR_INFO:
-                    return slot
-            elif every_ms > EACH_POLL and now_ms - self.taken_ms[slot] >= every_ms:
-                stale = slot
-        return stale
+                late = 1 << 29  # before all others, the last slot first
+            elif every_ms == ONCE:
+                continue
+            else:
+                late = now_ms - self.taken_ms[slot] - every_ms
+            if late > longest:
+                slow = slot
+                longest = late
+        if slow > 0:
+            each.append(slow)
+        return each
 
-    def returned(self) -> None:
-        """It was away: another battery may sit at this address now, so who it is is asked anew."""
-        requests = self.codec.requests()
-        for slot in range(1, len(requests)):
+    def forget(self) -> None:
+        """Another battery, or another firmware, may answer here now: ask anew who it is and how set."""
+        for slot in range(1, len(self.requests)):
             self.tries[slot] = 0
-            if requests[slot][0] == ONCE:
+            if self.requests[slot][0] == ONCE:
                 self.frames[slot] = None
             else:
-                self.taken_ms[slot] -= requests[slot][0]
+                self.taken_ms[slot] -= self.requests[slot][0]
 
 
 class Poller:
@@ -122,7 +147,7 @@ class Poller:
         clock: "Clock",
         units: "Sequence[PolledUnit]",
         deliver: "Callable[[str, Snapshot], None]",
-        log: "Log",
+        log: "Logger",
     ):
         self.link = link
         self.clock = clock
@@ -135,20 +160,22 @@ class Poller:
             "timeout": 0,
             "bad_frame": 0,
             "foreign": 0,
-            "stray_bytes": 0,
-            "busy_us": 0,
+            "echo": 0,
+            "stray_bytes": 0,  # heard while nobody was asked
+            "busy_us": 0,  # bytes on the wire, both ways
         }
         self.trace: Callable[[bool, bytes], None] | None = None  # (sent, bytes), for a recording
         self._quiet_us = 0  # when the last byte was heard, or waiting for one ended
         self._last_gap_us = 0
+        self._restless = False
 
     def round_ms(self) -> int:
-        """The longest time between two polls of a unit that answers."""
-        longest = 0
+        """How long it takes to ask each unit once, but for those given up for now."""
+        total = 0
         for unit in self.units:
-            if unit.heard and unit.interval_ms > longest:
-                longest = unit.interval_ms
-        return longest
+            if unit.misses < MISSES_TO_BACK_OFF:
+                total += unit.took_ms
+        return total
 
     async def run(self) -> None:
         """Polls for ever; LinkError comes out when the port goes."""
@@ -161,6 +188,7 @@ class Poller:
                 self._stray(await self.link.read(wait))
                 continue
             await self._poll(unit, now)
+            unit.took_ms = self.clock.now_ms() - now
 
     def _next(self) -> PolledUnit | None:
         """Who has waited longest."""
@@ -173,113 +201,138 @@ class Poller:
         return best
 
     async def _poll(self, unit: PolledUnit, now_ms: int) -> None:
-        if unit.due_ms is None:
-            unit.due_ms = now_ms
-        else:
-            unit.interval_ms = now_ms - unit.asked_ms
-        unit.asked_ms = now_ms
-        unit.due_ms = max(unit.due_ms + unit.poll_ms, now_ms)
+        due_ms = now_ms if unit.due_ms is None else unit.due_ms
+        unit.due_ms = max(due_ms + unit.poll_ms, now_ms)
         unit.counters["polls"] += 1
+        unanswered = []
         if unit.heard or len(self.units) == 1:
-            slot = unit.slow_slot(now_ms)
-            if slot:
-                unit.tries[slot] += 1
-                frame = await self._exchange(unit, slot, unit.slow_timeout_ms)
+            for slot in unit.due(now_ms):
+                each = unit.requests[slot][0] == EACH_POLL
+                unit.asked_ms[slot] = now_ms
+                timeout = unit.reply_timeout_ms if each else unit.slow_timeout_ms
+                frame = await self._exchange(unit, slot, timeout)
                 if frame is not None:
                     unit.frames[slot] = frame
                     unit.taken_ms[slot] = self.clock.now_ms()
+                else:
+                    unanswered.append(slot)
+                    if each:  # values as old as that must not pass for new ones
+                        unit.frames[slot] = None
         frame = await self._exchange(unit, 0, unit.reply_timeout_ms)
         if frame is None:
             self._missed(unit, now_ms)
             return
+        taken_ms = self.clock.now_ms()
+        for slot in unanswered:
+            unit.tries[slot] += 1
         if unit.misses >= MISSES_TO_BACK_OFF:
-            unit.returned()
+            unit.forget()
         unit.misses = 0
         unit.heard = True
-        self._decode(unit, frame, self.clock.now_ms())
+        self._decode(unit, frame, taken_ms)
 
     def _missed(self, unit: PolledUnit, now_ms: int) -> None:
         unit.heard = False
         unit.misses += 1
-        if unit.misses >= MISSES_TO_BACK_OFF:
-            wait = 2000 << min(unit.misses - MISSES_TO_BACK_OFF, 4)
-            unit.due_ms = now_ms + min(wait, 30000)
+        over = unit.misses - MISSES_TO_BACK_OFF
+        if over >= 0:
+            unit.due_ms = now_ms + min(2000 << min(over, 4), LONGEST_BACK_OFF_MS)
+            if not over and unit.frames[0] is None:
+                self.log.warning("%s: no answer: is it on, is its address right?", unit.key)
 
     def _decode(self, unit: PolledUnit, frame: bytes, now_ms: int) -> None:
-        before = unit.frames[0]
         unit.frames[0] = frame
         try:
             snap = unit.codec.decode(unit.frames, now_ms)
         except RefusedError as error:
-            unit.frames[0] = before
             unit.counters["refused"] += 1
-            self.log.debug("%s: refused: %s", unit.key, error)
+            self._failed(unit, "refuses: %s" % error)
             return
         except FrameError as error:
-            # Whichever frame it was, all are read again.
-            for slot in range(len(unit.frames)):
-                unit.frames[slot] = None
             unit.counters["bad_frames"] += 1
             self.stats["bad_frame"] += 1
-            self.log.warning("%s: unreadable: %s", unit.key, error)
+            self._failed(unit, "unreadable: %s" % error)
             return
+        unit.good = list(unit.frames)
         unit.taken_ms[0] = now_ms
+        for slot in range(len(unit.tries)):
+            if unit.frames[slot] is not None and unit.taken_ms[slot] >= unit.asked_ms[slot]:
+                unit.tries[slot] = 0
+        self._cured(unit)
         self.deliver(unit.key, snap)
+
+    def _failed(self, unit: PolledUnit, why: str) -> None:
+        """An answer that told nothing; one log line for three in a row.
+
+        Whichever frame it was, those that have come since the last good Snapshot go, so that one bad
+        frame costs no settings. If that does not help, what is remembered is asked anew.
+        """
+        unit.frames = list(unit.good)
+        unit.failures += 1
+        if unit.failures == TRIES:
+            self.log.warning("%s: %s", unit.key, why)
+            unit.forget()
+
+    def _cured(self, unit: PolledUnit) -> None:
+        if unit.failures >= TRIES:
+            self.log.info("%s: readable again after %d answers", unit.key, unit.failures)
+        unit.failures = 0
 
     async def _exchange(self, unit: PolledUnit, slot: int, timeout_ms: int) -> bytes | None:
         """One request and its checked answer; None: nothing, or nothing that could be believed."""
-        request = unit.codec.requests()[slot][1]
         await self._gap(unit.gap_us)
         link = self.link
         clock = self.clock
         receiver = unit.receiver
-        receiver.clear()
-        lost = receiver.dropped
-        began = clock.now_us()
-        await link.write(request)
+        dropped = receiver.dropped
+        echo = unit.requests[slot][1]
+        await link.write(echo)
         self.stats["frames_out"] += 1
+        self.stats["busy_us"] += len(echo) * link.byte_us
         if self.trace is not None:
-            self.trace(True, request)
-        first = began + len(request) * link.byte_us + timeout_ms * 1000
+            self.trace(True, echo)
+        first = clock.now_us() + len(echo) * link.byte_us + timeout_ms * 1000
+        end = first + _RUNAWAY_US + receiver.limit * link.byte_us
         deadline = first
-        found: bytes | None = None
+        begun = b""  # what may become the echo of our request
+        found = None
         while found is None:
             left = deadline - clock.now_us()
-            if left <= 0:
-                break
-            chunk = await link.read((left + 999) // 1000)
+            chunk = await link.read((left + 999) // 1000 if left > 0 else 0)
             if not chunk:
+                if left <= 0:
+                    break
                 continue
-            now = clock.now_us()
-            self._quiet_us = now
-            if self.trace is not None:
-                self.trace(False, chunk)
+            self._heard(chunk)
+            if echo:
+                begun += chunk
+                if len(begun) < len(echo) and echo.startswith(begun):
+                    continue
+                chunk = begun
+                begun = b""
+                if chunk.startswith(echo):
+                    self.stats["echo"] += 1
+                    chunk = chunk[len(echo) :]
+                echo = b""
             for frame in receiver.feed(chunk):
-                if found is None and unit.codec.slot(frame) == slot:
+                if unit.codec.slot(frame) == slot:
                     found = frame
                 else:
                     unit.counters["foreign"] += 1
                     self.stats["foreign"] += 1
-            deadline = now + unit.silence_ms * 1000 if receiver.pending else first
-            if deadline > first + _RUNAWAY_US:
-                break
-        now = clock.now_us()
+            deadline = min(self._quiet_us + unit.silence_ms * 1000, end)
+            if receiver.pending <= _GLITCH and deadline < first:
+                deadline = first
         self._last_gap_us = unit.gap_us
-        self.stats["busy_us"] += now - began
         if found is not None:
+            receiver.clear()
             self.stats["frames_in"] += 1
-            if unit.spoilt:
-                self.log.info("%s: readable again, %d answers lost", unit.key, unit.spoilt)
-                unit.spoilt = 0
             return found
-        self._quiet_us = now
+        self._quiet_us = clock.now_us()
         receiver.clear()
-        if receiver.dropped > lost:
+        if begun or receiver.dropped > dropped:
             unit.counters["bad_frames"] += 1
             self.stats["bad_frame"] += 1
-            if not unit.spoilt:
-                self.log.warning("%s: answers, but unreadably", unit.key)
-            unit.spoilt += 1
         else:
             unit.counters["timeouts"] += 1
             self.stats["timeout"] += 1
@@ -289,22 +342,32 @@ class Poller:
         """Wait until the line has been quiet for the larger gap of its last unit and this one."""
         clock = self.clock
         gap_us = max(gap_us, self._last_gap_us)
+        restless_us = self._quiet_us + gap_us + _RESTLESS_US
         while True:
             left = self._quiet_us + gap_us - clock.now_us()
-            if left > 2000:
-                self._stray(await self.link.read(left // 1000))
-                continue
             if left > 0:
                 await clock.sleep_us(left)
             chunk = await self.link.read(0)
-            if not chunk:
-                return
-            self._stray(chunk)
+            if chunk:
+                self._stray(chunk)
+                if self._quiet_us > restless_us and not self._restless:
+                    self._restless = True
+                    self.log.warning("%s: never silent: is another master on it?", self.link.name)
+            elif self._quiet_us + gap_us <= clock.now_us():
+                break
+        if self._restless:
+            self._restless = False
+            self.log.info("%s: silent enough again", self.link.name)
 
     def _stray(self, chunk: bytes) -> None:
         """Bytes that nobody asked for: a late answer, another master, noise."""
         if chunk:
-            self._quiet_us = self.clock.now_us()
-            self.stats["stray_bytes"] += len(chunk)
-            if self.trace is not None:
-                self.trace(False, chunk)
+            self._heard(chunk)
+            # A lone 00 is a filler of some units, or a line driver letting go.
+            self.stats["stray_bytes"] += len(chunk.strip(b"\x00"))
+
+    def _heard(self, chunk: bytes) -> None:
+        self._quiet_us = self.clock.now_us()
+        self.stats["busy_us"] += len(chunk) * self.link.byte_us
+        if self.trace is not None:
+            self.trace(False, chunk)

@@ -1,36 +1,28 @@
-"""The only place that knows pydantic: rows of keys to a model, a tree to checked values, a schema.
+"""Rows of keys against a tree: every good value, every problem. The only user of pydantic at load.
 
-Imported when a file is loaded and not before; the models go when loading ends. What comes out is
-plain: a dict of the keys that were given, each with its value in the program's units.
+It is pydantic's core alone, one small schema for each set of rows: a reload checks everything
+within milliseconds while inverters are being answered, and a Pi does not carry the models about.
+What comes out is plain: a dict of the keys that were given, each with its value in the program's
+units. The JSON Schema, made of full models, is in schema.py.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-    create_model,
-)
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema
 
-from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
-from vbms.settings import forms, keys
+from vbms.options import Option
 from vbms.settings.problems import Problems, choose_from, shown
 from vbms.settings.text import Mapping
-from vbms.settings.values import CURVE, Given, Key, Wrong, allowed, read, scale_of
+from vbms.settings.values import Given, Wrong, allowed, read
 
 
 class Checker:
-    """Models by their rows, built once a load."""
+    """Validators by their rows, built once a load."""
 
     def __init__(self, problems: Problems):
         self._problems = problems
-        self._models: dict[tuple[int, bool], tuple[Sequence[Option], type[BaseModel]]] = {}
+        self._known: dict[tuple[int, bool], tuple[Sequence[Option], SchemaValidator]] = {}
 
     def check(
         self,
@@ -50,7 +42,7 @@ class Checker:
         bad: set[str] = set()
         data = {key: value for key, value in node.items.items() if key not in others}
         try:
-            self._model(rows, partial).model_validate(data)
+            self._validator(rows, partial).validate_python(data)
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_input=False):
                 bad.add(str(fault["loc"][0]))
@@ -79,136 +71,32 @@ class Checker:
             for below, at, text, about in fault["ctx"]["faults"]:
                 self._problems.add(node.file, at, where + below, text, about)
 
-    def _model(self, rows: Sequence[Option], partial: bool) -> type[BaseModel]:
-        known = self._models.get((id(rows), partial))
+    def _validator(self, rows: Sequence[Option], partial: bool) -> SchemaValidator:
+        known = self._known.get((id(rows), partial))
         if known is None:
-            known = (rows, model_of("Checked", rows, partial))
-            self._models[id(rows), partial] = known
+            # The rows are kept with it: their id names them as long as they live.
+            known = (rows, validator_of(rows, partial))
+            self._known[id(rows), partial] = known
         return known[1]
 
 
-def model_of(name: str, rows: Sequence[Option], partial: bool = False) -> type[BaseModel]:
-    """A model with one field a row; unknown keys are errors."""
-    fields: dict[str, Any] = {}
-    for at, row in enumerate(rows):
-        schema = schema_of(row)
-        default: Any = ... if row.required and not partial else schema.get("default")
-        # Field names of our own: a key may be called what BaseModel itself has, such as `json`.
-        fields[f"key_{at}"] = (
-            Annotated[Any, PlainValidator(_validator(row)), WithJsonSchema(schema)],
-            Field(default, alias=row.name),
+def validator_of(rows: Sequence[Option], partial: bool = False) -> SchemaValidator:
+    """One field a row; unknown keys are errors, and with `partial` no key is missed."""
+    fields = {
+        row.name: core_schema.typed_dict_field(
+            core_schema.no_info_plain_validator_function(_reader(row)),
+            required=row.required and not partial,
         )
-    return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-
-
-def _tidy(schema: Any) -> Any:
-    """Without what says nothing: titles made of keys, defaults of nothing."""
-    if isinstance(schema, list):
-        return [_tidy(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: _tidy(item)
-        for key, item in schema.items()
-        if not (key == "title" and isinstance(item, str) or key == "default" and item is None)
+        for row in rows
     }
+    return SchemaValidator(core_schema.typed_dict_schema(fields, extra_behavior="forbid"))
 
 
-def _validator(row: Option) -> Any:
-    def validate(node: Any) -> object:
+def _reader(row: Option) -> Any:
+    def take(node: Any) -> object:
         try:
             return read(row, node)
         except Wrong as error:
             raise PydanticCustomError("wrong", "wrong", {"faults": error.faults}) from None
 
-    return validate
-
-
-def schema_of(row: Option) -> dict[str, Any]:
-    """JSON Schema of one value, as written in YAML."""
-    schema: dict[str, Any] = {}
-    scale = scale_of(row)
-    if row.kind == BOOL:
-        schema["type"] = "boolean"
-    elif row.kind == CHOICE:
-        schema["enum"] = list(row.choices)
-    elif row.kind == TEXT:
-        schema["type"] = "string"
-        if not isinstance(row, Key) or row.reader is None:
-            schema |= _limits(row, 1, "minLength", "maxLength")
-    elif row.kind == CURVE:
-        point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
-        schema |= {"type": "array", "items": point}
-    else:
-        schema["type"] = "integer" if row.kind == INT else "number"
-        schema |= _limits(row, scale, "minimum", "maximum")
-        if row.unit == "baud":
-            schema = {"enum": list(forms.BAUDS)}
-    words = list(row.words) if isinstance(row, Key) else []
-    if words:
-        schema = {"anyOf": [schema, {"enum": words}]}
-    if row.help:
-        schema["description"] = row.help + (f" [{row.unit}]" if row.unit else "")
-    if row.default is not None:
-        is_milli = row.kind == MILLI and isinstance(row.default, int)
-        schema["default"] = _plain(row.default, scale) if is_milli else row.default  # type: ignore[arg-type]
-    return schema
-
-
-def _limits(row: Option, scale: int, low: str, high: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if row.low is not None:
-        found[low] = _plain(row.low, scale)
-    if row.high is not None:
-        found[high] = _plain(row.high, scale)
-    return found
-
-
-def _plain(value: int, scale: int) -> int | float:
-    return value // scale if value % scale == 0 else value / scale
-
-
-def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dict[str, Any]:
-    """JSON Schema of vbms.yaml, for editors; rows of batteries and inverters hold options too."""
-
-    def optional(model: Any) -> Any:
-        return model | None
-
-    links: Any = None
-    for kind, rows in keys.LINK_KEYS.items():
-        chosen: Any = (Literal[kind], ...)
-        link = create_model(f"Link {kind}", __base__=model_of(f"Line {kind}", rows), kind=chosen)
-        links = link if links is None else links | link
-    fault = model_of("Fault", keys.FAULT_KEYS)
-    simulate = create_model(
-        "Simulate",
-        __base__=model_of("World", keys.SIMULATE_KEYS),
-        faults=(list[fault], Field(default_factory=list)),  # type: ignore[valid-type]
-    )
-    web = create_model(
-        "Web",
-        __base__=model_of("Page", keys.WEB_KEYS),
-        hosts=(list[str], Field(default_factory=list)),
-    )
-    bank = model_of("Bank", (*keys.BANK_KEYS, *keys.LIMIT_KEYS))
-    battery = model_of("Battery", batteries)
-    inverter = model_of("Inverter", inverters)
-    sections: dict[str, Any] = {
-        "site": (optional(model_of("Site", keys.SITE_KEYS)), None),
-        "links": (dict[str, links], ...),
-        "batteries": (list[battery], ...),  # type: ignore[valid-type]
-        "inverters": (list[inverter], Field(default_factory=list)),  # type: ignore[valid-type]
-        "bank": (optional(bank), None),
-        "web": (optional(web), None),
-        "mqtt": (optional(model_of("Mqtt", keys.MQTT_KEYS)), None),
-        "history": (optional(model_of("History", keys.HISTORY_KEYS)), None),
-        "simulate": (optional(simulate), None),
-        "state_dir": (Annotated[Any, WithJsonSchema(schema_of(keys.STATE_DIR))], None),
-    }
-    whole = create_model("vbms.yaml", __config__=ConfigDict(extra="forbid"), **sections)
-    schema = _tidy(whole.model_json_schema(by_alias=True))
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "vbms.yaml",
-        **schema,
-    }
+    return take
