@@ -6,7 +6,7 @@ from importlib import metadata
 
 from vbms.aggregate import alarms
 from vbms.aggregate.limits import CHARGE, DISCHARGE
-from vbms.aggregate.member import FRESH, LOST
+from vbms.aggregate.member import FRESH, JOINING, LOST
 from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
 from vbms.downstream import deye_rs485
 from vbms.journal import iso_now
@@ -65,7 +65,7 @@ class Row:
     def _reason(self, unit: "Unit", direction: int) -> Reason:
         told = unit.told_ma[direction]
         if unit.state != FRESH:
-            return Reason(unit.key, "blind", told, told)
+            return Reason(unit.key, "join" if unit.state == JOINING else "blind", told, told)
         allowed = unit.allowed[direction]
         return Reason(unit.key, allowed.rule, allowed.value, told)
 
@@ -93,7 +93,8 @@ class View:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        return self._site.settings.web.hosts
+        web = self._site.settings.web
+        return (*web.hosts, web.host)
 
     def bank(self) -> VirtualBattery:
         return self._site.virtual.copy(state=self.state)

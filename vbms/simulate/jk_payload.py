@@ -196,7 +196,6 @@ def live_values(reading: Reading) -> dict[str, Value]:
         "mosfet": mosfet,
         "wire_alarm": 0,
         "voltage": millivolts,
-        "voltage": millivolts,
         "power": abs(millivolts * milliamps) // 1000,  # unsigned on the wire
         "current": milliamps,
         "temp1": temps[0],
