@@ -3,8 +3,10 @@
     python -m tests.bench.far_end BAUD [DEAD ADDRESS]
 
 Prints the path of its pty. BAUD 0 answers at once; else bytes take their time, the last of an answer
-never a microsecond early, by spinning on this process' own core. Each line that comes in on standard
-input is answered with what was seen since the last one, as JSON.
+never a microsecond early: it sleeps, and spins for the last fifth of a millisecond. Each line that
+comes in on standard input is answered with what was seen since the last one, as JSON: `polls`
+(moment, address), `gaps` (from just before an answer's last byte was released, and from just after,
+to the next request) and `late_s`, by how much all answers together were released late.
 """
 
 import json
@@ -13,6 +15,8 @@ import select
 import sys
 import time
 import tty
+
+SPIN_S = 0.0002
 
 
 def crc16(data: bytes) -> bytes:
@@ -55,9 +59,10 @@ def main() -> None:
     print(os.ttyname(theirs), flush=True)
     byte_s = 10 / baud if baud else 0.0
     heard = b""
-    last_s = 0.0
+    released: tuple[float, float] | None = None
     polls: list[tuple[float, int]] = []
-    gaps: list[float] = []
+    gaps: list[tuple[float, float]] = []
+    late_s = 0.0
     poller = select.poll()
     poller.register(ours, select.POLLIN)
     poller.register(0, select.POLLIN)
@@ -70,31 +75,32 @@ def main() -> None:
                 return
             if line.startswith("dead"):
                 dead = int(line.split()[1])
-            print(json.dumps({"polls": polls, "gaps": gaps}), flush=True)
-            polls, gaps = [], []
+            print(json.dumps({"polls": polls, "gaps": gaps, "late_s": late_s}), flush=True)
+            polls, gaps, late_s = [], [], 0.0
         if ours not in ready:
             continue
-        if not heard and last_s:
-            gaps.append(now_s - last_s)
+        if not heard and released:
+            gaps.append((now_s - released[0], now_s - released[1]))
+            released = None
         heard += os.read(ours, 4096)
         if len(heard) < 8:
             continue
         request, heard = heard[:8], b""
         polls.append((now_s, request[0]))
         if request[0] == dead:
-            last_s = 0.0
             continue
         answer = answers[request]
         if baud:
             end_s = now_s + (8 + len(answer)) * byte_s
-            while True:
-                left = end_s - time.perf_counter()
-                if left <= 0:
-                    break
-                if left > 0.004:
-                    time.sleep(left - 0.003)
-        last_s = time.perf_counter()
+            if (left := end_s - time.perf_counter()) > SPIN_S:
+                time.sleep(left - SPIN_S)
+            while time.perf_counter() < end_s:
+                pass
+        before_s = time.perf_counter()
         os.write(ours, answer)
+        released = (before_s, time.perf_counter())
+        if baud:
+            late_s += released[1] - end_s
 
 
 if __name__ == "__main__":

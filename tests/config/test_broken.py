@@ -19,7 +19,7 @@ MANY = GOOD.replace(
 
 # what, the text, line, key, part of what is wrong, part of what is allowed
 BROKEN = [
-    ("an unknown section", GOOD + "batery: 1\n", 22, "batery", "unknown key", "batteries"),
+    ("an unknown section", GOOD + "batery: 1\n", 22, "batery", "unknown key", "batteries"),  # codespell:ignore
     ("an unknown key of a unit", battery("pol_s: 1"), 17, "batteries[1].pol_s", "unknown", "poll_s"),
     ("an unknown key of a link", changed("    baud: 115200", "    bauds: 115200"), 7, "links.jk.bauds", "unknown", "nearest: baud"),
     ("an unknown key of the inverter", changed(DEYE, "profile: deye_rs485, link: inv, shard: 2}"), 19, "inverters[0].shard", "unknown", "shards"),

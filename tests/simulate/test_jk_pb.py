@@ -194,7 +194,7 @@ def test_register_example_of_the_document() -> None:
     [
         ("010312000029", "0183 02"),  # 41 registers
         ("010313200010", "0183 02"),  # beyond the block
-        ("010315000001", "0183 02"),  # half of another block
+        ("010315260001", "0183 02"),  # just beyond the block
         ("010320000001", "0183 02"),
         ("010312010001", "0183 02"),  # half a register
         ("010312000000", "0183 03"),

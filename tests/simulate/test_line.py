@@ -16,7 +16,7 @@ from vbms.simulate.tty_port import make_pty
 
 
 class Parrot(Device):
-    """Answers anything with bytes of its choice after its delay; notes when it heard what."""
+    """Answers what holds a "?" with bytes of its choice after its delay; notes when it heard what."""
 
     def __init__(self, reply: bytes = b"", delay_s: float = 0.005) -> None:
         super().__init__(Pack("parrot", "none"), 1)
@@ -26,7 +26,7 @@ class Parrot(Device):
 
     def receive(self, data: bytes, now_s: float) -> Answers:
         self.heard.append((now_s, time.monotonic(), data))
-        return [(self.delay_s, self.reply)] if self.reply else []
+        return [(self.delay_s, self.reply)] if self.reply and b"?" in data else []
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ async def test_bytes_are_never_early_and_do_not_drift(plugged, baud: int, size: 
     _, host = await plugged(baud, parrot)
     late_at_end = []
     for _ in range(6):
-        written_s = host.say(b"request!")
+        written_s = host.say(b"request?")
         assert await host.hear(size, 1.0) == parrot.reply
         heard_s, woken_s, data = parrot.heard[-1]
-        assert data == b"request!"
+        assert data == b"request?"
         assert heard_s >= written_s + 8 * 10 / baud and woken_s >= heard_s
         count = 0
         for arrived_s, length in host.chunks:
@@ -84,13 +84,13 @@ async def test_what_is_written_meanwhile_queues_behind(plugged) -> None:
 async def test_devices_hear_each_other_but_not_themselves(plugged) -> None:
     loud, quiet = Parrot(b"answer"), Parrot()
     _, host = await plugged(115200, loud, quiet)
-    await host.ask(b"ask", 6)
-    assert [data for _, _, data in loud.heard] == [b"ask"]
-    assert [data for _, _, data in quiet.heard] == [b"ask", b"answer"]
+    await host.ask(b"ask?", 6)
+    assert [data for _, _, data in loud.heard] == [b"ask?"]
+    assert [data for _, _, data in quiet.heard] == [b"ask?", b"answer"]
 
 
 async def test_two_answers_at_once_spoil_each_other(plugged) -> None:
-    one, two = Parrot(b"\xf0" * 10, 0.005), Parrot(b"\x3c" * 10, 0.005 + 4 * 10 / 9600)
+    one, two = Parrot(b"\xf0" * 10, 0.005), Parrot(b"\x3c" * 10, 0.005 + 4.2 * 10 / 9600)
     line, host = await plugged(9600, one, two)
     data = await host.ask(b"?", 15, 0.1)
     assert data == b"\xf0" * 4 + b"\x30" * 6 + b"\x3c" * 4
@@ -111,21 +111,22 @@ async def test_a_host_that_talks_into_an_answer_is_not_understood(plugged) -> No
 async def test_echo_and_noise(plugged, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vbms.simulate.line._NOISE_GAP_S", (0.05, 0.1))
     line, host = await plugged(115200, Parrot(b"answer", 0.02))
-    assert await host.ask(b"ask", 6) == b"answer"
+    assert await host.ask(b"ask?", 6) == b"answer"
     line.faults.add("echo")
-    assert await host.ask(b"ask", 9) == b"askanswer"
+    assert await host.ask(b"ask?", 10) == b"ask?answer"
     line.faults = {"noise"}
-    host.say(b"ask")
+    host.say(b"ask?")
     await asyncio.sleep(1.2)
     assert len(host.data) > len(b"answer")
     line.faults.clear()
     await asyncio.sleep(0.05)
-    assert await host.ask(b"ask", 6) == b"answer"
+    assert await host.ask(b"ask?", 6) == b"answer"
 
 
 async def test_unplugged_the_port_is_gone_and_comes_back_under_its_name(plugged) -> None:
     line, host = await plugged(115200, Parrot(b"answer"), steady=True)
-    assert await host.ask(b"ask", 6) == b"answer"
+    assert await host.ask(b"ask?", 6) == b"answer"
+    host.data = b""
     line.unplug()
     await host.hear(1, 0.2)
     assert host.gone
@@ -134,7 +135,7 @@ async def test_unplugged_the_port_is_gone_and_comes_back_under_its_name(plugged)
     line.unplug()  # twice is no harm
     line.plug()
     again = Host(line.path)
-    assert await again.ask(b"ask", 6) == b"answer"
+    assert await again.ask(b"ask?", 6) == b"answer"
     again.close()
 
 
@@ -157,7 +158,7 @@ async def test_plays_on_a_port_that_exists_and_tells_when_it_is_gone() -> None:
     line = open_port(path, 115200)
     line.attach(Parrot(b"answer"))
     await line.start()
-    os.write(ours, b"ask")
+    os.write(ours, b"ask?")
     await asyncio.sleep(0.05)
     assert os.read(ours, 100) == b"answer"
     with pytest.raises(LinkError, match="in use"):
@@ -183,8 +184,8 @@ async def test_a_device_that_raises_does_not_stop_the_line(plugged) -> None:
     reports: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, about: reports.append(about))
     _, host = await plugged(115200, Parrot(b"answer"), Broken())
-    await host.ask(b"ask", 6)
-    assert await host.ask(b"ask", 6) == b"answer"
+    await host.ask(b"ask?", 6)
+    assert await host.ask(b"ask?", 6) == b"answer"
     assert reports
 
 

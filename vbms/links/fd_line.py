@@ -6,6 +6,7 @@ timer that is kept and moved, not made anew, as an idle line reads thousands of 
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 
 from vbms.errors import LinkError
@@ -17,11 +18,14 @@ _WRITE_S = 1.0
 class FdLine:
     """The four methods of a link, once a subclass has opened a descriptor and called `_attach`."""
 
+    GONE = "was the adapter unplugged?"
+
     def __init__(self, name: str, where: str, byte_us: int) -> None:
         self.name = name
         self.where = where  # for messages: the port's path, the gateway's address
         self.byte_us = byte_us
         self._fd = -1
+        self._peek = select.poll()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting = b""
         self._waiter: asyncio.Future[bytes] | None = None
@@ -37,6 +41,8 @@ class FdLine:
         self._fd = fd
         self._waiting = b""
         self._broken = None
+        self._peek = select.poll()
+        self._peek.register(fd, select.POLLIN)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(fd, self._readable)
 
@@ -61,11 +67,15 @@ class FdLine:
             return data
         if self._broken is not None:
             raise self._broken
-        if timeout_ms <= 0:
-            return b""
         loop = self._loop
         if loop is None or self._fd < 0:
             raise LinkError(f"{self.where} is not open")
+        if timeout_ms <= 0:
+            # What the loop has not seen yet counts too: whoever asks like this is about to write.
+            data = self._fetch() if self._peek.poll(0) else b""
+            if self._broken is not None:
+                raise self._broken
+            return data
         self._deadline = deadline = loop.time() + timeout_ms / 1000
         timer = self._timer
         if timer is None:
@@ -106,16 +116,23 @@ class FdLine:
             if self._fd >= 0:
                 loop.remove_writer(self._fd)
 
-    def _readable(self) -> None:
+    def _fetch(self) -> bytes:
+        """What has come; b"" for nothing, and for a port that is gone: then `_broken` says so."""
         try:
             data = os.read(self._fd, 4096)
         except (BlockingIOError, InterruptedError):
-            return
+            return b""
         except OSError as error:
             self._break(self._lost(error))
-            return
+            return b""
+        # A terminal with nothing to say reads like one that is gone.
+        if not data and self._peek.poll(0):
+            self._break(LinkError(f"{self.where} is gone: {self.GONE}"))
+        return data
+
+    def _readable(self) -> None:
+        data = self._fetch()
         if not data:
-            self._break(LinkError(f"{self.where} is gone: was the adapter unplugged?"))
             return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
@@ -150,7 +167,7 @@ class FdLine:
         waiter.set_result(b"")
 
     def _lost(self, error: OSError) -> LinkError:
-        return LinkError(f"{self.where} is gone ({error.strerror}): was the adapter unplugged?")
+        return LinkError(f"{self.where} is gone ({error.strerror}): {self.GONE}")
 
     def _break(self, error: LinkError) -> None:
         self._broken = error

@@ -45,4 +45,6 @@ class SerialLine(FdLine):
             return f"no permission for {self.port}: add this user to the group dialout"
         if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK):
             return f"{self.port} is in use: stop the other program that has it open"
+        if code is None and "configure" in str(error):
+            return f"{self.port} is no serial port: correct port: ({error})"
         return f"{self.port} cannot be opened: {error}"

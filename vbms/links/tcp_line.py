@@ -2,16 +2,22 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 
 from vbms.errors import LinkError
 from vbms.links.fd_line import FdLine
 
 _CONNECT_S = 5.0
+# A gateway that lost its power never says so: after these, unacknowledged bytes or probes end it.
+_DEAD_MS = 10000
+_PROBES = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 
 class TcpLine(FdLine):
     """The same four methods; `baud` is the speed of the serial side, None where there is none."""
+
+    GONE = "is the gateway on, does it serve somebody else?"
 
     def __init__(self, name: str, host: str, port: int, baud: int | None = None) -> None:
         super().__init__(name, f"{host}:{port}", -(-10_000_000 // baud) if baud else 0)
@@ -24,31 +30,43 @@ class TcpLine(FdLine):
         self.close()
         loop = asyncio.get_running_loop()
         try:
-            rows = await asyncio.wait_for(
+            found = await asyncio.wait_for(
                 loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM), _CONNECT_S
             )
-            family, kind, protocol, _, address = rows[0]
-            sock = socket.socket(family, kind, protocol)
         except (OSError, TimeoutError) as error:
-            raise LinkError(f"{self.host} is not a known host: correct host: ({error})") from None
+            reason = str(error) or "no answer from the name server"
+            raise LinkError(f"host {self.host} is not known ({reason}): correct host:") from None
+        failure = LinkError(f"host {self.host} has no address")
+        for family, kind, protocol, _, address in found:
+            try:
+                self._socket = await self._connect(socket.socket(family, kind, protocol), address)
+            except TimeoutError:
+                failure = LinkError(f"{self.where} does not answer: is the gateway on?")
+            except OSError as error:
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                failure = LinkError(
+                    f"{self.where} cannot be reached ({reason}): check host: and port:"
+                )
+            else:
+                self._attach(self._socket.fileno())
+                return
+        raise failure
+
+    async def _connect(self, sock: socket.socket, address: tuple[object, ...]) -> socket.socket:
         try:
             sock.setblocking(False)
-            await asyncio.wait_for(loop.sock_connect(sock, address), _CONNECT_S)
+            await asyncio.wait_for(
+                asyncio.get_running_loop().sock_connect(sock, address), _CONNECT_S
+            )
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        except TimeoutError:
-            sock.close()
-            raise LinkError(f"{self.where} does not answer: is the gateway on?") from None
-        except OSError as error:
-            sock.close()
-            raise LinkError(
-                f"{self.where} refuses ({error.strerror}): check host: and port:"
-            ) from None
+            for option, value in (*_PROBES, ("TCP_USER_TIMEOUT", _DEAD_MS)):
+                if hasattr(socket, option):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         except BaseException:
             sock.close()
             raise
-        self._socket = sock
-        self._attach(sock.fileno())
+        return sock
 
     def close(self) -> None:
         self._detach()

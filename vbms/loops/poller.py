@@ -34,8 +34,8 @@ _RESTLESS_US = 5000000  # a line without a gap for so long is worth a warning
 class PolledUnit:
     """One battery on the line: its codec, its times, and what it has said so far.
 
-    `reply_timeout_ms` is to the first byte of an answer, `slow_timeout_ms` the same for settings and
-    info; after `silence_ms` without a byte an unfinished answer is given up.
+    `reply_timeout_ms` is to the first byte of an answer, `slow_timeout_ms` the same for settings
+    and info; after `silence_ms` without a byte an unfinished answer is given up.
     """
 
     __slots__ = (
@@ -43,19 +43,22 @@ class PolledUnit:
         "codec",
         "counters",
         "due_ms",
-        "failures",
+        "each",
         "frames",
         "gap_us",
         "good",
         "heard",
         "key",
+        "lost",
         "misses",
         "poll_ms",
         "receiver",
         "reply_timeout_ms",
         "requests",
+        "said",
         "silence_ms",
         "slow_timeout_ms",
+        "spoilt",
         "taken_ms",
         "took_ms",
         "tries",
@@ -78,8 +81,12 @@ class PolledUnit:
         self.slow_timeout_ms = slow_timeout_ms
         self.silence_ms = silence_ms
         self.poll_ms = poll_ms
-        self.requests = codec.requests()
-        slots = len(self.requests)
+        self.requests = requests = codec.requests()
+        slots = len(requests)
+        # What belongs to each poll beside slot 0, the last first.
+        self.each = [
+            s for s in range(slots - 1, 0, -1) if requests[s][0] == EACH_POLL and requests[s][1]
+        ]
         self.frames: list[bytes | None] = [None] * slots
         self.good: list[bytes | None] = [None] * slots  # the frames last decoded
         self.asked_ms = [0] * slots
@@ -88,7 +95,9 @@ class PolledUnit:
         self.receiver = Receiver(codec.take)
         self.heard = False  # it answered the last time it was asked
         self.misses = 0  # polls without an answer, in a row
-        self.failures = 0  # answers that told nothing, in a row
+        self.spoilt = False  # the last of them was heard, but not understood
+        self.lost = 0  # polls without a Snapshot, in a row
+        self.said = False  # the log knows why
         self.due_ms: int | None = None  # None: never asked
         self.took_ms = 0  # the line was busy with its last poll for so long
         self.counters = {
@@ -100,42 +109,35 @@ class PolledUnit:
             "implausible": 0,
         }
 
-    def due(self, now_ms: int) -> list[int]:
-        """Slots to ask before the live frame, the last first: of the slow ones only the one most due."""
-        each = []
-        slow = longest = -1
+    def slow_slot(self, now_ms: int) -> int:
+        """The one slow request that is due: the last empty slot, or the oldest; 0: none."""
+        found = 0
+        longest = -1
         for slot in range(len(self.requests) - 1, 0, -1):
             every_ms, request = self.requests[slot]
-            if not request:
+            if every_ms == EACH_POLL or not request:
                 continue
-            if every_ms == EACH_POLL:
-                each.append(slot)
-                continue
-            # It has not answered this, but all else: then info is given up, settings wait their turn.
+            # Asked in vain, by a unit that answers all else: no info; settings wait their turn.
             if self.tries[slot] >= TRIES:
                 if every_ms == ONCE or now_ms - self.asked_ms[slot] < every_ms:
                     continue
             if self.frames[slot] is None:
-                late = 1 << 29  # before all others, the last slot first
-            elif every_ms == ONCE:
-                continue
-            else:
-                late = now_ms - self.taken_ms[slot] - every_ms
-            if late > longest:
-                slow = slot
+                return slot
+            late = now_ms - self.taken_ms[slot] - every_ms
+            if every_ms != ONCE and late > longest:
+                found = slot
                 longest = late
-        if slow > 0:
-            each.append(slow)
-        return each
+        return found
 
     def forget(self) -> None:
-        """Another battery, or another firmware, may answer here now: ask anew who it is and how set."""
+        """Another battery or firmware may be there now: ask who it is and how it is set."""
         for slot in range(1, len(self.requests)):
+            every_ms = self.requests[slot][0]
             self.tries[slot] = 0
-            if self.requests[slot][0] == ONCE:
-                self.frames[slot] = None
+            if every_ms == ONCE:
+                self.frames[slot] = self.good[slot] = None
             else:
-                self.taken_ms[slot] -= self.requests[slot][0]
+                self.taken_ms[slot] -= every_ms
 
 
 class Poller:
@@ -204,32 +206,33 @@ class Poller:
         due_ms = now_ms if unit.due_ms is None else unit.due_ms
         unit.due_ms = max(due_ms + unit.poll_ms, now_ms)
         unit.counters["polls"] += 1
-        unanswered = []
+        slow = 0
+        for slot in unit.each:
+            unit.frames[slot] = None  # old values must not pass for new ones
         if unit.heard or len(self.units) == 1:
-            for slot in unit.due(now_ms):
-                each = unit.requests[slot][0] == EACH_POLL
-                unit.asked_ms[slot] = now_ms
-                timeout = unit.reply_timeout_ms if each else unit.slow_timeout_ms
-                frame = await self._exchange(unit, slot, timeout)
+            for slot in unit.each:
+                unit.frames[slot] = await self._exchange(unit, slot, unit.reply_timeout_ms)
+            slow = unit.slow_slot(now_ms)
+            if slow:
+                unit.asked_ms[slow] = now_ms
+                frame = await self._exchange(unit, slow, unit.slow_timeout_ms)
                 if frame is not None:
-                    unit.frames[slot] = frame
-                    unit.taken_ms[slot] = self.clock.now_ms()
-                else:
-                    unanswered.append(slot)
-                    if each:  # values as old as that must not pass for new ones
-                        unit.frames[slot] = None
+                    unit.frames[slow] = frame
+                    unit.taken_ms[slow] = self.clock.now_ms()
         frame = await self._exchange(unit, 0, unit.reply_timeout_ms)
+        if unit not in self.units:
+            return
         if frame is None:
             self._missed(unit, now_ms)
             return
         taken_ms = self.clock.now_ms()
-        for slot in unanswered:
-            unit.tries[slot] += 1
-        if unit.misses >= MISSES_TO_BACK_OFF:
-            unit.forget()
         unit.misses = 0
         unit.heard = True
-        self._decode(unit, frame, taken_ms)
+        unit.frames[0] = frame
+        if slow and unit.taken_ms[slow] < now_ms:
+            unit.tries[slow] += 1
+        if self._decode(unit, taken_ms) and slow and unit.taken_ms[slow] >= now_ms:
+            unit.tries[slow] = 0
 
     def _missed(self, unit: PolledUnit, now_ms: int) -> None:
         unit.heard = False
@@ -237,46 +240,59 @@ class Poller:
         over = unit.misses - MISSES_TO_BACK_OFF
         if over >= 0:
             unit.due_ms = now_ms + min(2000 << min(over, 4), LONGEST_BACK_OFF_MS)
-            if not over and unit.frames[0] is None:
-                self.log.warning("%s: no answer: is it on, is its address right?", unit.key)
+        if not over:
+            unit.forget()
+        why = ""  # of a unit that was there, its age tells
+        if unit.spoilt:
+            why = "unreadable answers: noise, or two units at one address?"
+        elif unit.good[0] is None:
+            why = "no answer: is it on, is its address right?"
+        self._lost(unit, why)
 
-    def _decode(self, unit: PolledUnit, frame: bytes, now_ms: int) -> None:
-        unit.frames[0] = frame
+    def _decode(self, unit: PolledUnit, now_ms: int) -> bool:
         try:
             snap = unit.codec.decode(unit.frames, now_ms)
         except RefusedError as error:
             unit.counters["refused"] += 1
-            self._failed(unit, "refuses: %s" % error)
-            return
+            unit.frames[0] = unit.good[0]
+            self._lost(unit, "refuses: %s" % error)
+            return False
         except FrameError as error:
             unit.counters["bad_frames"] += 1
             self.stats["bad_frame"] += 1
-            self._failed(unit, "unreadable: %s" % error)
-            return
+            self._lost(unit, "unreadable: %s" % error)
+            self._suspect(unit)
+            return False
         unit.good = list(unit.frames)
         unit.taken_ms[0] = now_ms
-        for slot in range(len(unit.tries)):
-            if unit.frames[slot] is not None and unit.taken_ms[slot] >= unit.asked_ms[slot]:
-                unit.tries[slot] = 0
-        self._cured(unit)
+        if unit.said:
+            self.log.info("%s: readable again, %d polls were lost", unit.key, unit.lost)
+            unit.said = False
+        unit.lost = 0
         self.deliver(unit.key, snap)
+        return True
 
-    def _failed(self, unit: PolledUnit, why: str) -> None:
-        """An answer that told nothing; one log line for three in a row.
+    def _suspect(self, unit: PolledUnit) -> None:
+        """Frames that make no Snapshot: those that have come since the last good one are dropped.
 
-        Whichever frame it was, those that have come since the last good Snapshot go, so that one bad
-        frame costs no settings. If that does not help, what is remembered is asked anew.
+        So one bad frame costs no settings, and settings or info that spoil all else count as not
+        answered. If it is none of them, all that is remembered is asked anew.
         """
+        fresh = False
+        for slot in range(1, len(unit.frames)):
+            if slot not in unit.each and unit.frames[slot] is not unit.good[slot]:
+                unit.tries[slot] += 1
+                fresh = True
         unit.frames = list(unit.good)
-        unit.failures += 1
-        if unit.failures == TRIES:
-            self.log.warning("%s: %s", unit.key, why)
+        if not fresh and unit.lost % TRIES == 0:
             unit.forget()
 
-    def _cured(self, unit: PolledUnit) -> None:
-        if unit.failures >= TRIES:
-            self.log.info("%s: readable again after %d answers", unit.key, unit.failures)
-        unit.failures = 0
+    def _lost(self, unit: PolledUnit, why: str) -> None:
+        """A poll without a Snapshot; the third in a row is worth a line in the log."""
+        unit.lost += 1
+        if why and unit.lost >= TRIES and not unit.said:
+            unit.said = True
+            self.log.warning("%s: %s", unit.key, why)
 
     async def _exchange(self, unit: PolledUnit, slot: int, timeout_ms: int) -> bytes | None:
         """One request and its checked answer; None: nothing, or nothing that could be believed."""
@@ -284,6 +300,7 @@ class Poller:
         link = self.link
         clock = self.clock
         receiver = unit.receiver
+        receiver.clear()
         dropped = receiver.dropped
         echo = unit.requests[slot][1]
         await link.write(echo)
@@ -325,12 +342,12 @@ class Poller:
                 deadline = first
         self._last_gap_us = unit.gap_us
         if found is not None:
-            receiver.clear()
             self.stats["frames_in"] += 1
             return found
         self._quiet_us = clock.now_us()
         receiver.clear()
-        if begun or receiver.dropped > dropped:
+        unit.spoilt = len(begun) + receiver.dropped - dropped > _GLITCH
+        if unit.spoilt:
             unit.counters["bad_frames"] += 1
             self.stats["bad_frame"] += 1
         else:

@@ -130,7 +130,7 @@ class Entries:
         if isinstance(own, Scalar) and not own.is_null:
             protocol = own.text
             where = (node.file, own.line, f"{entry.path}.protocol")
-        elif profile is None or "protocol" in profile.bad:
+        elif profile is None or profile.bad & {"protocol", "extends"}:
             return None
         else:
             protocol = profile.protocol

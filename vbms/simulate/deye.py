@@ -114,7 +114,7 @@ class Deye:
         self._woken = asyncio.Event()
         self._missed: Counter[int] = Counter()
         self._here: set[int] = set()
-        self._heard_s = 0.0  # the last good answer of anybody
+        self._heard_s: float | None = None  # the last good answer of anybody
         self._wrong_turn = 0
 
     # ---- for people
@@ -160,7 +160,8 @@ class Deye:
         loop = asyncio.get_running_loop()
         self._fd = self.port if isinstance(self.port, int) else open_tty(self.port, self.baud)
         self._gone = None
-        self._heard_s = time.monotonic()
+        if self._heard_s is None:
+            self._heard_s = time.monotonic()
         loop.add_reader(self._fd, self._fetch)
         driver = loop.create_task(self._drive()) if self.world is not None else None
         last = self.rounds + rounds
@@ -282,7 +283,7 @@ class Deye:
 
     def _watch(self) -> None:
         """F58: lithium mode is selected and no battery is heard."""
-        silent = time.monotonic() - self._heard_s > self.f58_s
+        silent = self._heard_s is not None and time.monotonic() - self._heard_s > self.f58_s
         if silent and not self.f58:
             self.f58_count += 1
             log.error("deye: F58 BMS communication fault, nobody answered for %g s", self.f58_s)
