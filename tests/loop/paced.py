@@ -30,13 +30,13 @@ class FarEnd(threading.Thread):
         self.fd, self._near = os.openpty()
         tty.setraw(self.fd)
         self.path = os.ttyname(self._near)
-        self._stop, self._wake = os.pipe()
+        self._halt, self._halting = os.pipe()
         self.start()
 
     def close(self) -> None:
-        os.close(self._wake)
+        os.close(self._halting)
         self.join()
-        for fd in (self.fd, self._near, self._stop):
+        for fd in (self.fd, self._near, self._halt):
             os.close(fd)
 
     def run(self) -> None:
@@ -44,9 +44,9 @@ class FarEnd(threading.Thread):
         last_s = 0.0
         while True:
             wait = max(0.0, coming[0][0] - time.monotonic()) if coming else 5.0
-            ready = select.select([self.fd, self._stop], [], [], wait)[0]
+            ready = select.select([self.fd, self._halt], [], [], wait)[0]
             now = time.monotonic()
-            if self._stop in ready:
+            if self._halt in ready:
                 return
             if self.fd in ready:
                 request = os.read(self.fd, 4096)

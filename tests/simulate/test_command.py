@@ -79,7 +79,7 @@ def test_the_inverter_asks() -> None:
         assert os.read(fd, 100).hex() == "0011c1bc"
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0
-        assert process.stdout is not None and "requests answered" in process.stdout.read()
+        assert process.stdout is not None and "violations" in process.stdout.read()
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ async def test_a_good_battery_breaks_no_rule(inverter) -> None:
         ("00", "53.12V", "0.00A", "25.0C", "50.0%", "140.0Ah", "55.2V", "100.0A", "0/0/0"),
         ("01", "0.00V", "0.00A", "0.0C", "0.0%", "0.0Ah", "0.0V", "0.0A", "0/0/0"),
     ]
-    assert "1 answering" in deye.summary() and "0 violations" in deye.summary()
+    assert "1 of 2 addresses answer" in deye.summary() and "0 violations" in deye.summary()
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ class Poller:
             "bad_frame": 0,
             "foreign": 0,
             "echo": 0,
-            "stray_bytes": 0,  # heard while nobody was asked
+            "stray_bytes": 0,  # of no frame, or heard while nobody was asked
             "busy_us": 0,  # bytes on the wire, both ways
         }
         self.trace: Callable[[bool, bytes], None] | None = None  # (sent, bytes), for a recording
@@ -341,12 +341,14 @@ class Poller:
             if receiver.pending <= _GLITCH and deadline < first:
                 deadline = first
         self._last_gap_us = unit.gap_us
+        noise = len(begun) + receiver.dropped - dropped
         if found is not None:
             self.stats["frames_in"] += 1
+            if noise > _GLITCH:
+                self.stats["stray_bytes"] += noise
             return found
         self._quiet_us = clock.now_us()
-        receiver.clear()
-        unit.spoilt = len(begun) + receiver.dropped - dropped > _GLITCH
+        unit.spoilt = noise + receiver.clear() > _GLITCH
         if unit.spoilt:
             unit.counters["bad_frames"] += 1
             self.stats["bad_frame"] += 1

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema
 
 from vbms.options import Option
-from vbms.settings.problems import Problems, choose_from, shown
+from vbms.settings.problems import Problems, below, choose_from
 from vbms.settings.text import Mapping
 from vbms.settings.values import Given, Wrong, allowed, read
 
@@ -51,7 +51,7 @@ class Checker:
             if row.name in data and row.name not in bad:
                 line = node.line_of(row.name)
                 value = read(row, data[row.name])
-                where = f"{path}.{row.name}" if path else row.name
+                where = below(path, row.name)
                 good[row.name] = Given(value, node.file, line, where, rank)
         return good, bad
 
@@ -59,7 +59,7 @@ class Checker:
         self, node: Mapping, path: str, fault: Any, known: Sequence[str], rows: Sequence[Option]
     ) -> None:
         key = str(fault["loc"][0])
-        where = f"{path}.{shown(key)}" if path else shown(key)
+        where = below(path, key)
         line = node.line_of(key)
         kind = fault["type"]
         if kind == "extra_forbidden":
@@ -68,8 +68,8 @@ class Checker:
             row = next(row for row in rows if row.name == key)
             self._problems.add(node.file, node.line, where, "is missing", allowed(row))
         else:
-            for below, at, text, about in fault["ctx"]["faults"]:
-                self._problems.add(node.file, at, where + below, text, about)
+            for tail, at, text, about in fault["ctx"]["faults"]:
+                self._problems.add(node.file, at, where + tail, text, about)
 
     def _validator(self, rows: Sequence[Option], partial: bool) -> SchemaValidator:
         known = self._known.get((id(rows), partial))

@@ -99,6 +99,12 @@ def choose_from(word: str, known: Iterable[str]) -> str:
     return f"nearest: {near}; known: {', '.join(names)}" if near else f"known: {', '.join(names)}"
 
 
+def below(path: str, key: str) -> str:
+    """A key's path, from its parent's."""
+    name = shown(key) or '""'
+    return f"{path}.{name}" if path else name
+
+
 def shown(text: str) -> str:
     """A value as a message quotes it: on one line, printable, not too long."""
     if len(text) > _LONGEST:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from vbms.settings.problems import Problems, shown
+from vbms.settings.problems import Problems, below, shown
 
 _MOST_BYTES = 1 << 20
 _MOST_NODES = 20_000
@@ -284,13 +284,13 @@ class _Builder:
             at = event.start_mark.line + 1
             key = self._node(event, events, path)
             value_path = path
-            if isinstance(key, Scalar):
-                value_path = f"{path}.{shown(key.text)}" if path else shown(key.text)
+            if isinstance(key, Scalar) and not key.secret:
+                value_path = below(path, key.text)
             behind = next(events)
             value = self._node(behind, events, value_path)
             if not isinstance(value, Scalar) and not isinstance(behind, yaml.AliasEvent):
                 value.line = at  # where its key stands: what is missing inside is missed there
-            if not isinstance(key, Scalar):
+            if not isinstance(key, Scalar) or key.secret:
                 self._problems.add(self._file, at, path or "yaml", "a key is no word", "a word")
             elif key.text == _MERGE and not key.quoted:
                 merged.append((value, at))
@@ -309,7 +309,7 @@ class _Builder:
         """`<<: *other`: what `other` says and the mapping itself does not."""
         for source in value.items if isinstance(value, Listing) else [value]:
             if not isinstance(source, Mapping):
-                where = f"{path}.{_MERGE}" if path else _MERGE
+                where = below(path, _MERGE)
                 self._problems.add(self._file, line, where, "takes in no keys", "<<: *anchor")
                 continue
             self._spend(len(source.items), line)

@@ -132,9 +132,8 @@ class Deye:
         """One line for the foot of the table."""
         alarm = "F58 BMS communication fault" if self.f58 else "no alarm"
         return (
-            f"round {self.rounds}: {len(self._here)} answering, "
-            f"{self.answers} of {self.requests} requests answered, "
-            f"{self.broken.total()} violations, {alarm}"
+            f"round {self.rounds}: {len(self._here)} of {len(self.addresses)} addresses answer, "
+            f"{self.answers} answers, {self.broken.total()} violations, {alarm}"
         )
 
     def allowed(self) -> Allowed:
