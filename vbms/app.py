@@ -206,7 +206,7 @@ class Site:
     async def reload(self, path: Path) -> bool:
         """Check everything, then restart only what changed. False: the old configuration stays."""
         try:
-            settings = load(path)
+            settings = await asyncio.to_thread(load, path)
         except ConfigErrors as errors:
             for problem in errors.problems:
                 log.error("reload: %s", problem)
@@ -362,6 +362,8 @@ async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | 
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
     web = WebServer(site.view, settings.web)
     try:
         await site.start()

@@ -9,7 +9,9 @@ import pytest
 from tests.config.site import GOOD, Folder, battery, changed
 from vbms.aggregate.profile import UnitProfile
 from vbms.config import ConfigErrors, Settings, bank_overrides, load, load_text
+from vbms.settings import keys
 from vbms.settings.build import t35_us
+from vbms.simulate import faults
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -348,6 +350,16 @@ def test_surely_not_meant_is_a_warning(folder: Folder) -> None:
     assert found == [(19, "inverters[0].shards")]
 
 
+def test_old_values_told_for_long_are_a_warning(folder: Folder) -> None:
+    text = changed("link: inv}", "link: inv, silent_after_s: 140}")
+    assert folder.load(text).warnings == ()
+    slow = text.replace("link: jk, address: 1", "link: jk, address: 1, poll_s: 5")
+    (warning,) = folder.load(slow).warnings
+    assert (warning.line, warning.key) == (19, "inverters[0].silent_after_s")
+    assert "155 s" in warning.text and "150 s" in warning.allowed
+    assert folder.load(slow.replace("poll_s: 5", "poll_s: 5, enabled: false")).warnings == ()
+
+
 def test_text_that_is_no_file() -> None:
     assert len(load_text(GOOD).batteries) == 3
 
@@ -391,3 +403,7 @@ load({str(folder.yaml)!r})
 print([p for p in opened if not p.endswith((".py", ".pyc", ".so", ".yaml")) or p.startswith("/dev")])
 """
     assert run(code).strip() == "[]"
+
+
+def test_faults_are_those_that_can_be_played() -> None:
+    assert set(keys.FAULTS) == set(faults.NAMES)

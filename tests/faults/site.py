@@ -146,9 +146,9 @@ bank: {{steady_s: 0.5, start_s: 4}}
                     break
         return heard
 
-    async def registers(self, address: int = 0) -> list[int] | None:
+    async def registers(self, address: int = 0, wait_s: float = 0.25) -> list[int] | None:
         """The 23 registers, checked frame and all; None for silence."""
-        answer = await self.ask(read_request(address))
+        answer = await self.ask(read_request(address), wait_s)
         if not answer:
             return None
         assert len(answer) == 51 and answer[:3] == bytes((address, 4, 46)), answer.hex()

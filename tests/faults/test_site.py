@@ -156,7 +156,7 @@ async def test_line_unplugged_and_back_inverter_still_answered() -> None:
         await plant.until(plant.answered)
         plant.lines["byd"].unplug()
         for _ in range(15):
-            assert await plant.registers() is not None
+            assert await plant.registers(wait_s=2) is not None
             await asyncio.sleep(0.05)
         site = plant.site
         assert site is not None and not site.lines["byd"].is_open
@@ -177,7 +177,7 @@ async def test_reload_misses_no_poll(tmp_path) -> None:  # type: ignore[no-untyp
         path.write_text(plant.yaml.replace("steady_s: 0.5", "max_charge_a: 30, steady_s: 0.5"))
         task = asyncio.create_task(site.reload(path))
         for _ in range(10):
-            assert await plant.registers() is not None
+            assert await plant.registers(wait_s=2) is not None
         assert await task
         registers = await plant.registers()
         assert registers is not None and registers[LIMIT] == 3000

@@ -80,6 +80,15 @@ async def test_read_returns_when_something_comes_and_not_before_its_time(
     line.close()
 
 
+async def test_a_timer_of_an_earlier_read_ends_no_later_one(pair: Pair, line: SerialLine) -> None:
+    os.write(pair.far, b"x")
+    assert await line.read(30) == b"x"
+    began = time.monotonic()
+    assert await line.read(100) == b""
+    assert time.monotonic() - began >= 0.0999
+    line.close()
+
+
 async def test_read_0_sees_what_the_loop_has_not_seen_yet(pair: Pair, line: SerialLine) -> None:
     """Whoever is about to write must know that somebody talks, loop turn or not."""
     for _ in range(20):
@@ -87,7 +96,7 @@ async def test_read_0_sees_what_the_loop_has_not_seen_yet(pair: Pair, line: Seri
         time.sleep(0.002)  # nobody turns the loop meanwhile
         assert await line.read(0) == b"x"
         assert await line.read(0) == b""
-        await asyncio.sleep(0)  # the loop finds nothing where it was told of something
+        line._readable()  # the loop had been told of them, and finds nothing any more
     os.write(pair.far, b"y")
     assert await line.read(500) == b"y"
     line.close()

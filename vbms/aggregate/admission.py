@@ -44,6 +44,7 @@ class Admission:
         "_odd_counts",
         "_pending",
         "_sensor_lost_ms",
+        "_short",
         "_span",
         "_temps",
         "lost_span",
@@ -63,6 +64,7 @@ class Admission:
         self.lost_span: tuple[int, ...] = ()
         self._odd_counts = 0
         self._temps = 0
+        self._short = 0  # frames in a row with fewer cell sensors than there are
         self._span: tuple[int, ...] = ()
         self._sensor_lost_ms = 0
         self.forget()
@@ -138,10 +140,14 @@ class Admission:
             self.sensor_lost = False
             self.lost_span = ()
             self._span = (min(temps), max(temps)) if temps else ()
-        elif not self.sensor_lost:
-            self.sensor_lost = True
-            self._sensor_lost_ms = now_ms
-            self.lost_span = self._span
+            self._short = 0
+        else:
+            # A sensor that reads as another does may be taken for its copy, for a frame or two.
+            self._short += 1
+            if self._short == 1:
+                self._sensor_lost_ms = now_ms
+                self.lost_span = self._span
+            self.sensor_lost = self._short >= _AGREE
 
 
 def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:

@@ -162,14 +162,13 @@ def _factor(member: "Member", snap: "Snapshot", direction: int) -> "tuple[int, s
         factor = curve_at(by_temperature, value)
         if factor < best:
             best, rule, at = factor, "temp", value
-    if member.sensor_lost:
-        # The lost sensor may have been the hot one: its last reading counts on for a while.
-        for value in member.lost_span:
-            factor = curve_at(by_temperature, value)
-            if factor < best:
-                best, rule, at = factor, "temp", value
-        if best > SENSOR_LOST_PERMILLE:
-            best, rule, at = SENSOR_LOST_PERMILLE, "missing_input", None
+    # A lost sensor may have been the hot one: its last reading counts on for a while.
+    for value in member.lost_span:
+        factor = curve_at(by_temperature, value)
+        if factor < best:
+            best, rule, at = factor, "temp", value
+    if member.sensor_lost and best > SENSOR_LOST_PERMILLE:
+        best, rule, at = SENSOR_LOST_PERMILLE, "missing_input", None
     if mosfet is not None:
         factor = curve_at(profile.mosfet, mosfet)
         if factor < best:

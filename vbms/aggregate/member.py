@@ -96,7 +96,8 @@ class Member:
                     self.temp_max_mc = max(known)
                     self.temp_min_mc = min(known)
         self.cells = count
-        self.design_mah = (snap.design_mah if snap else None) or profile.capacity_mah
+        design = snap.design_mah if snap is not None else None
+        self.design_mah = design if design is not None and design > 0 else profile.capacity_mah
         self.weight_mah = self._weight()
         self.reckon()
 
@@ -104,10 +105,12 @@ class Member:
         """Full capacity today: the unit's own, else design x SOH, else the profile's."""
         snap = self.snapshot
         if snap is not None:
-            if snap.capacity_mah:
-                return snap.capacity_mah
-            if self.design_mah and snap.soh_permille is not None:
-                return self.design_mah * snap.soh_permille // 1000 or None
+            full = snap.capacity_mah
+            if full is not None and full > 0:
+                return full
+            soh = snap.soh_permille
+            if self.design_mah and soh is not None and soh > 0:
+                return self.design_mah * soh // 1000 or None
         return self.profile.capacity_mah
 
     def reckon(self) -> None:

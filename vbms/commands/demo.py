@@ -98,7 +98,7 @@ async def _screen(site: object, seconds: float) -> None:
     assert isinstance(site, Site)
     (line,) = site.inverters.values()
     assert line.path is not None
-    deye = Deye(line.path, world=site.simulation.world, wire=False)
+    deye = Deye(line.path, world=site.simulation.world)
     polling = asyncio.create_task(deye.run(), name="deye")
     live = sys.stdout.isatty()
     log = _Tail(9) if live else None

@@ -207,6 +207,7 @@ class Poller:
         unit.due_ms = max(due_ms + unit.poll_ms, now_ms)
         unit.counters["polls"] += 1
         slow = 0
+        answered = False
         for slot in unit.each:
             unit.frames[slot] = None  # old values must not pass for new ones
         if unit.heard or len(self.units) == 1:
@@ -216,7 +217,8 @@ class Poller:
             if slow:
                 unit.asked_ms[slow] = now_ms
                 frame = await self._exchange(unit, slow, unit.slow_timeout_ms)
-                if frame is not None:
+                answered = frame is not None
+                if answered:
                     unit.frames[slow] = frame
                     unit.taken_ms[slow] = self.clock.now_ms()
         frame = await self._exchange(unit, 0, unit.reply_timeout_ms)
@@ -229,9 +231,9 @@ class Poller:
         unit.misses = 0
         unit.heard = True
         unit.frames[0] = frame
-        if slow and unit.taken_ms[slow] < now_ms:
+        if slow and not answered:
             unit.tries[slow] += 1
-        if self._decode(unit, taken_ms) and slow and unit.taken_ms[slow] >= now_ms:
+        if self._decode(unit, taken_ms) and answered:
             unit.tries[slow] = 0
 
     def _missed(self, unit: PolledUnit, now_ms: int) -> None:
@@ -266,7 +268,7 @@ class Poller:
         unit.good = list(unit.frames)
         unit.taken_ms[0] = now_ms
         if unit.said:
-            self.log.info("%s: readable again, %d polls were lost", unit.key, unit.lost)
+            self.log.info("%s: answers well, after %d polls without", unit.key, unit.lost)
             unit.said = False
         unit.lost = 0
         self.deliver(unit.key, snap)

@@ -14,10 +14,11 @@ from vbms.settings.profiles import Profile, Profiles
 from vbms.settings.rules import Place, check_unique
 from vbms.settings.sections import Sections
 from vbms.settings.text import Mapping, Scalar
-from vbms.settings.values import Given
+from vbms.settings.values import Given, human
 
 BANK_RANK = 100
 _PLACE_RANK = 200
+OLDEST_MS = 150_000  # as long as the longest known battery adapter goes on with old values
 _LIMITS = frozenset(row.name for row in keys.LIMIT_KEYS)
 
 
@@ -80,6 +81,7 @@ class Entries:
         self._compare_lines()
         self._compare_slots()
         self._settle_speeds()
+        self._compare_ages()
         given = self._bank.get("min_fresh")
         count = len(self.batteries)
         if given is not None and cast(int, given.value) > count > 0:
@@ -220,6 +222,21 @@ class Entries:
                 slots.append((slot, isinstance(said, int), one.place()))
         by_unit = any(one.value("present") == "units" for one in self.inverters)
         rules.check_slots(slots, by_unit, self._problems)
+
+    def _compare_ages(self) -> None:
+        """How long an inverter may be told what is no longer so."""
+        ages = [0]
+        for one in self.batteries:
+            if not one.bad & {"poll_s", "fresh_s"} and one.value("enabled", True):
+                unit = rules.Effective(one.values, one.bad, one.node.file, one.node.line, one.path)
+                ages.append(rules.fresh_ms(unit))
+        for one in self.inverters:
+            silent = one.values.get("silent_after_s")
+            if silent is not None and cast(int, silent.value) + max(ages) > OLDEST_MS:
+                told = human(cast(int, silent.value) + max(ages), 1000)
+                text = f"the last values are told for {told} s, fresh_s included"
+                allowed = f"{human(OLDEST_MS, 1000)} s together"
+                self._problems.warn(silent.file, silent.line, silent.key, text, allowed)
 
     def _settle_speeds(self) -> None:
         """A line that says no speed gets its profiles', if they agree."""

@@ -106,7 +106,7 @@ UNIT_KEYS: tuple[Key, ...] = (
     Key("mosfet_sensor", CHOICE, "mosfet_present", "present", choices=("present", "absent"),
         help="absent: the unit reports no switch temperature"),
     *LIMIT_KEYS,
-    _seconds("poll_s", "poll_ms", 1000, 0, 300_000, "time between polls; 0: back to back"),
+    _seconds("poll_s", "poll_ms", 1000, 0, 60_000, "time between polls; 0: back to back"),
     _baud("of the line, where the link says none"),
     Key("gap_ms", MILLI, "gap_us", low=0, high=10_000_000, unit="ms", words={T35: None},
         help="silence before a request; t3.5: 3.5 characters, 1.75 ms above 19200 baud"),

@@ -122,16 +122,22 @@ def _check_charge_voltage(unit: Effective, problems: Problems) -> None:
         problems.warn(*where, text, f"{most} V or less")
 
 
+def fresh_ms(unit: Effective) -> int:
+    """How old a frame of this unit may be."""
+    fresh = unit.value("fresh_s")
+    return fresh if isinstance(fresh, int) else max(3 * unit.whole("poll_s"), 10_000)
+
+
 def _check_times(unit: Effective, problems: Problems) -> None:
     if unit.unsure("poll_s", "fresh_s", "hold_s", "retire_s"):
         return
     poll, hold, retire = (unit.whole(name) for name in ("poll_s", "hold_s", "retire_s"))
     fresh = unit.value("fresh_s")
+    used = fresh_ms(unit)
     if isinstance(fresh, int) and fresh <= poll:
         text = f"{human(fresh, 1000)} is not above poll_s: the unit would be stale at each poll"
         problems.add(*unit.at("fresh_s", "poll_s"), text, f"more than {human(poll, 1000)} s")
         return
-    used = fresh if isinstance(fresh, int) else max(3 * poll, 10_000)
     if hold <= used:
         text = f"{human(hold, 1000)} is not above fresh_s"
         if fresh is None:
