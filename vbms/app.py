@@ -58,7 +58,7 @@ class Site:
 
     async def start(self) -> None:
         """Open everything. Raises LinkError's sentence as ConfigError when no port at all opens."""
-        await self._serve_batteries(self.settings)
+        await self._serve_batteries(self.settings, self.settings)
         for inverter in self.settings.inverters:
             await self._add_inverter(self.settings, inverter.name)
         self._tick()
@@ -101,14 +101,13 @@ class Site:
 
     # ---- batteries
 
-    async def _serve_batteries(self, settings: Settings) -> None:
+    async def _serve_batteries(self, old: Settings, settings: Settings) -> None:
         by_link: dict[str, list[BatterySettings]] = {}
         for battery in settings.batteries:
             if battery.unit.enabled:
                 by_link.setdefault(battery.link, []).append(battery)
         for name in list(self.lines):
-            old = self.settings.links.get(name)
-            moved = name not in by_link or old != settings.links[name]
+            moved = name not in by_link or old.links.get(name) != settings.links[name]
             if moved or self.simulation.changed(settings, name):
                 await self.lines.pop(name).stop()
                 await self.simulation.drop(name)
@@ -216,14 +215,18 @@ class Site:
         for what in ("web", "state_dir"):
             if getattr(settings, what) != getattr(old, what):
                 log.warning("reload: %s needs a restart to change", what)
-        self.bank.profile = settings.bank
-        self._ladder.bank = settings.bank
-        self.bank.enrol([battery.unit for battery in settings.batteries])
-        await self._reload_inverters(settings)
-        await self._serve_batteries(settings)
+        # Bank and settings change in one step, so that a tick in between sees one or the other.
+        moved = {battery.name: place(battery) for battery in settings.batteries}
+        for battery in old.batteries:
+            if moved.get(battery.name, place(battery)) != place(battery):
+                del self.bank.units[battery.name]  # another battery, though of the same name
         self.settings = settings
+        self.bank.profile = self._ladder.bank = settings.bank
+        self.bank.enrol([battery.unit for battery in settings.batteries])
         for inverter in self.inverters.values():
             inverter.presenter.cap_ma = bank_cap_ma(self.bank)
+        await self._reload_inverters(old, settings)
+        await self._serve_batteries(old, settings)
         self._tick()
         log.info(
             "reload: done, %d batteries, %d inverters",
@@ -232,12 +235,12 @@ class Site:
         )
         return True
 
-    async def _reload_inverters(self, settings: Settings) -> None:
+    async def _reload_inverters(self, old: Settings, settings: Settings) -> None:
         wanted = {inverter.name: inverter for inverter in settings.inverters}
         for name, line in list(self.inverters.items()):
             new = wanted.get(name)
             where = line.settings.link
-            if new != line.settings or settings.links[where] != self.settings.links[where]:
+            if new != line.settings or settings.links[where] != old.links[where]:
                 line.hush()
                 await line.stop()
                 del self.inverters[name]
@@ -328,6 +331,11 @@ class Simulation:
     async def close(self) -> None:
         for name in list(self._played):
             await self.drop(name)
+
+
+def place(battery: BatterySettings) -> tuple[str, str, object]:
+    """Where a battery is; elsewhere it is another one."""
+    return battery.protocol, battery.link, battery.address
 
 
 def real_link(link: LinkSettings) -> Link:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from vbms.aggregate.bank import Bank
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.present import UNITS, Presenter
+from vbms.aggregate.profile import BankProfile
 from vbms.aggregate.snapshot import Snapshot
 from vbms.aggregate.virtual import ERROR, SILENT, VirtualBattery
 from vbms.config import BatterySettings, InverterSettings
@@ -138,7 +139,13 @@ class InverterLine(Line):
         if ladder is None:
             ladder = Ladder(bank.profile, self.settings.silent_after_ms)
             self._ladders[key] = ladder
-        ladder.bank = bank.profile
+        # One unit alone is all the units there are.
+        profile = bank.profile
+        ladder.bank = (
+            profile
+            if not key
+            else BankProfile(key, start_ms=profile.start_ms, steady_ms=profile.steady_ms)
+        )
         return ladder
 
     def tell(
@@ -148,6 +155,10 @@ class InverterLine(Line):
         if self.settings.present == UNITS:
             units = []
             states = []
+            served = [key for _, key in slots]
+            for key in [key for key in self._ladders if key not in served]:
+                del self._ladders[key]
+            self.presenter.charge_cap_ma = bank.profile.max_charge_ma
             for address, key in slots:
                 alone = whole if whole.state == ERROR and key not in bank.units else bank.solo(key)
                 ladder = self._ladder(key, bank)

@@ -49,8 +49,10 @@ class Unit(Member):
         self.fresh_ms = max(self.profile.fresh_for_ms(), 3 * poll_ms)
 
     def adopt(self, profile: "UnitProfile") -> None:
-        """A changed profile for the same battery: its data and age stay."""
+        """A changed profile for the same battery: its data and age stay, who it is is seen anew."""
         self.profile = profile
+        self.admission.serial = profile.serial
+        self.admission.mismatch = False
         self.fresh_ms = profile.fresh_for_ms()
         self.admission.profile = profile
         self.take(self.snapshot)

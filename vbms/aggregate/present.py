@@ -69,18 +69,20 @@ def present_shards(battery: VirtualBattery, k: int) -> "Pairs":
     return tuple(pairs)
 
 
-def present_units(units: "Sequence[tuple[int, VirtualBattery | None]]") -> "Pairs":
+def present_units(
+    units: "Sequence[tuple[int, VirtualBattery | None]]", most_ma: int = SUM_MA
+) -> "Pairs":
     """Each battery at its own address; charge limits scaled down where their sum is too much."""
     total = 0
     for _, battery in units:
         if battery is not None:
             total += battery.charge_limit_ma
-    if total <= SUM_MA:
+    if total <= most_ma:
         return tuple(units)
     pairs: list[tuple[int, VirtualBattery | None]] = []
     for address, battery in units:
         if battery is not None:
-            limit = battery.charge_limit_ma * SUM_MA // total
+            limit = battery.charge_limit_ma * most_ma // total
             battery = battery.copy(charge_limit_ma=limit)
         pairs.append((address, battery))
     return tuple(pairs)
@@ -115,6 +117,7 @@ class Presenter:
         self.mode = mode
         self.shards = shards
         self.cap_ma = cap_ma
+        self.charge_cap_ma: int | None = None  # of the bank, for all of its units together
         self.k = shards if mode == SHARDS and shards else 1
         self.notice: str | None = None
         self.saturated: dict[str, int] = {}
@@ -130,7 +133,8 @@ class Presenter:
         used for `units` only.
         """
         if self.mode == UNITS:
-            pairs = present_units(units)
+            cap = self.charge_cap_ma
+            pairs = present_units(units, SUM_MA if cap is None else min(cap, SUM_MA))
             if pairs != tuple(units):
                 self._count()
             return pairs
