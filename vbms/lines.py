@@ -77,6 +77,11 @@ class BatteryLine(Line):
         self.batteries: dict[str, BatterySettings] = {}
         self.polled: dict[str, PolledUnit] = {}
         self.poller = Poller(link, clock, [], deliver, log)
+        if log.isEnabledFor(logging.DEBUG):
+            self.poller.trace = self._trace
+
+    def _trace(self, sent: bool, data: bytes) -> None:
+        log.debug("%s: %s %s", self.link.name, ">" if sent else "<", data.hex(" "))
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
         """Poll these from now on; those that stay as they were keep what they have said."""

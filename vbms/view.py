@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from vbms.app import Site
     from vbms.config import BatterySettings
 
+_LINE_ERRORS = ("timeout", "bad_frame", "foreign", "echo", "stray_bytes")
 _REASONS = {
     "starting": "waiting for complete data from the batteries",
     "zero": "no battery has fresh data, limits are 0",
@@ -171,7 +172,7 @@ class View:
             found[name] = {
                 "frames_in": stats["frames_in"],
                 "frames_out": stats["frames_out"],
-                "errors": {kind: stats[kind] for kind in ("timeout", "bad_frame", "foreign")},
+                "errors": {kind: stats[kind] for kind in _LINE_ERRORS},
                 "busy_us": stats["busy_us"],
                 "up_us": (now - line.since_ms) * 1000,
             }
