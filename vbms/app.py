@@ -51,6 +51,7 @@ class Site:
         self.simulation = Simulation(settings)
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
 
@@ -71,6 +72,17 @@ class Site:
         if not tries:
             return True
         return any(await asyncio.gather(*tries))
+
+    async def none_opens(self) -> bool:
+        """Wait for the first tries, unless told to stop: whether not one port opened."""
+        tried = asyncio.create_task(self.any_open())
+        stopped = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({tried, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if tried.done():
+            return not tried.result()
+        tried.cancel()
+        return False
 
     async def run(self) -> int:
         """Until told to stop; 0, or 1 when something that must not end has ended."""
@@ -204,6 +216,10 @@ class Site:
 
     async def reload(self, path: Path) -> bool:
         """Check everything, then restart only what changed. False: the old configuration stays."""
+        async with self._reloading:
+            return await self._reload(path)
+
+    async def _reload(self, path: Path) -> bool:
         try:
             settings = await asyncio.to_thread(load, path)
         except ConfigErrors as errors:
@@ -219,7 +235,10 @@ class Site:
         moved = {battery.name: place(battery) for battery in settings.batteries}
         for battery in old.batteries:
             if moved.get(battery.name, place(battery)) != place(battery):
-                del self.bank.units[battery.name]  # another battery, though of the same name
+                # Another battery, though of the same name.
+                del self.bank.units[battery.name]
+                for inverter in self.inverters.values():
+                    inverter.forget(battery.name)
         self.settings = settings
         self.bank.profile = self._ladder.bank = settings.bank
         self.bank.enrol([battery.unit for battery in settings.batteries])
@@ -242,8 +261,8 @@ class Site:
             where = line.settings.link
             if new != line.settings or settings.links[where] != old.links[where]:
                 line.hush()
-                await line.stop()
                 del self.inverters[name]
+                await line.stop()
                 await self.simulation.drop(where)
         for name in wanted:
             if name not in self.inverters:
@@ -364,10 +383,15 @@ async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | 
         loop.add_signal_handler(name, site.stop)
     reloads: set[asyncio.Task[bool]] = set()
 
+    def done(task: asyncio.Task[bool]) -> None:
+        reloads.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("reload failed: %s", task.exception(), exc_info=task.exception())
+
     def hangup() -> None:
         task = loop.create_task(site.reload(path))
         reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        task.add_done_callback(done)
 
     loop.add_signal_handler(signal.SIGHUP, hangup)
     for warning in settings.warnings:
@@ -376,7 +400,7 @@ async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | 
     try:
         await site.start()
         await web.start()
-        if not await site.any_open():
+        if await site.none_opens():
             log.error("not one port could be opened")
             return 1
         if ready is not None:

@@ -17,7 +17,8 @@ log = logging.getLogger("vbms")
 
 NAMES = ("charge", "discharge")  # by direction
 LEVELS = ("ok", "warning", "protection", "critical")
-_REASON_EVERY_MS = 60000
+_REASON_EVERY_MS = 300000
+_FAULTS_A_LINE = 100  # of a unit whose frames are dropped for changing reasons
 
 
 def iso_now() -> str:
@@ -33,7 +34,7 @@ class Journal:
         self._states: dict[str, str] = {}
         self._faults: dict[str, tuple[str, int]] = {}
         self._bank_state = ""
-        self._reasons: dict[int, tuple[str | None, str]] = {}
+        self._reasons: dict[int, str] = {}
         self._reason_ms: dict[int, int] = {}
 
     def admission(self, name: str, fault: str | None) -> None:
@@ -43,11 +44,12 @@ class Journal:
             if before is not None:
                 del self._faults[name]
                 log.info("%s: frames are plausible again, %d dropped", name, before[1])
-        elif before is None or before[0] != fault:
-            count = before[1] + 1 if before else 1
-            self._faults[name] = (fault, count)
+        elif before is None:
+            self._faults[name] = (fault, 1)
             log.warning("%s: frame dropped, %s", name, fault.replace("_", " "))
         else:
+            if before[0] != fault and before[1] % _FAULTS_A_LINE == 0:
+                log.warning("%s: frame dropped, %s", name, fault.replace("_", " "))
             self._faults[name] = (fault, before[1] + 1)
 
     def tick(self, bank: Bank, virtual: VirtualBattery, state: str) -> None:
@@ -116,7 +118,7 @@ class Journal:
     ) -> None:
         if not reasons or virtual.state not in (NORMAL, PARTIAL):
             return
-        cause = (reasons[0].unit, reasons[0].rule)
+        cause = reasons[0].rule  # which of several equal units it is may change all day
         if self._reasons.get(direction) == cause:
             return
         last = self._reason_ms.get(direction)

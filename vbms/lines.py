@@ -13,7 +13,7 @@ from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.present import UNITS, Presenter
 from vbms.aggregate.profile import BankProfile
 from vbms.aggregate.snapshot import Snapshot
-from vbms.aggregate.virtual import ERROR, SILENT, VirtualBattery
+from vbms.aggregate.virtual import NORMAL, PARTIAL, SILENT, VirtualBattery
 from vbms.config import BatterySettings, InverterSettings
 from vbms.downstream import registry as downstream
 from vbms.loops.hold import hold_open
@@ -88,12 +88,23 @@ class BatteryLine(Line):
         kept = {}
         for battery in batteries:
             unit = self.polled.get(battery.name)
-            if unit is None or self.batteries[battery.name] != battery:
+            before = self.batteries.get(battery.name)
+            if unit is None or before is None or voice(before) != voice(battery):
                 unit = polled_unit(battery)
+            unit.gap_us = battery.timing.gap_us
+            unit.reply_timeout_ms = battery.timing.reply_timeout_ms
+            unit.slow_timeout_ms = battery.timing.slow_timeout_ms
+            unit.silence_ms = battery.timing.silence_ms
+            unit.poll_ms = battery.timing.poll_ms
             kept[battery.name] = unit
         self.batteries = {battery.name: battery for battery in batteries}
         self.polled = kept
         self.poller.units = list(kept.values())
+
+
+def voice(battery: BatterySettings) -> tuple[str, str, dict[str, object]]:
+    """What makes a unit the same one for the poller, whatever its profile says of limits."""
+    return battery.protocol, battery.link, battery.options
 
 
 def polled_unit(battery: BatterySettings) -> PolledUnit:
@@ -165,13 +176,18 @@ class InverterLine(Line):
                 del self._ladders[key]
             self.presenter.charge_cap_ma = bank.profile.max_charge_ma
             for address, key in slots:
-                alone = whole if whole.state == ERROR and key not in bank.units else bank.solo(key)
+                alone = whole if bank.broken else bank.solo(key)
                 ladder = self._ladder(key, bank)
                 units.append((address, ladder.step(alone, now_ms, bank.up_ms)))
                 states.append(ladder.state)
             pairs = self.presenter.present(None, units)
             told = [state for (_, battery), state in zip(units, states) if battery is not None]
-            self.state = told[0] if told else (states[0] if states else SILENT)
+            if told and all(state == NORMAL for state in states):
+                self.state = NORMAL
+            elif NORMAL in told or PARTIAL in told:
+                self.state = PARTIAL
+            else:
+                self.state = told[0] if told else (states[0] if states else SILENT)
         else:
             ladder = self._ladder("", bank)
             self.told = ladder.step(whole, now_ms, bank.up_ms)
@@ -182,6 +198,10 @@ class InverterLine(Line):
             self.presenter.notice = None
         self.silent = all(battery is None for _, battery in pairs)
         self.responder.publish([(self._codec(address), battery) for address, battery in pairs])
+
+    def forget(self, key: str) -> None:
+        """Another battery has this name now: what the old one said is nobody's."""
+        self._ladders.pop(key, None)
 
     def hush(self) -> None:
         """Say nothing until told again."""

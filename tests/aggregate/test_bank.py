@@ -319,6 +319,70 @@ def test_a_lost_sensor_halves_and_remembers() -> None:
     assert bench.out.charge_limit_ma == 50000
 
 
+def test_a_frozen_unit_is_never_believed_again() -> None:
+    """Not when it is lost either: its next frame is the same old one."""
+    bench = two()
+    bench.run(10)
+    same = {"current_ma": 20000}
+    bench.say["a"] = same
+    seen = []
+    for _ in range(600):
+        bench.second()
+        seen.append(bench.state("a"))
+    assert FRESH not in seen[140:] and JOINING not in seen[140:]
+    bench.say["a"] = {}
+    bench.run(4)
+    assert bench.state("a") == FRESH
+
+
+def test_each_lost_sensor_is_remembered() -> None:
+    bench = Bench(profile("a"))
+    bench.say["a"] = {"temps_mc": (21000, 25000, 46000)}
+    bench.run(10)
+    bench.say["a"] = {"temps_mc": (25000, 46000)}
+    bench.run(5)
+    bench.say["a"] = {"temps_mc": (25000, 53000)}
+    bench.run(5)
+    assert bench.out.charge_limit_ma == 4000
+    bench.say["a"] = {"temps_mc": (25000,)}
+    for _ in range(60):
+        bench.second()
+        assert bench.out.charge_limit_ma == 4000
+
+
+def test_a_stranger_stays_one_until_the_right_one_says_so() -> None:
+    bench = two()
+    bench.say["a"] = {"serial": "1"}
+    bench.run(10)
+    bench.say["a"] = {"serial": "2"}
+    bench.run(3)
+    bench.say["a"] = {}
+    bench.run(20)
+    assert bench.state("a") == HOLD and bench.faults[-2] == "serial"
+    bench.say["a"] = {"serial": "1"}
+    bench.second()
+    assert bench.state("a") == FRESH
+
+
+def test_never_heard_is_lost_and_never_retired() -> None:
+    bench = two()
+    bench.muted.add("b")
+    bench.run(10)
+    bench.now += 7_200_000
+    bench.run(5)
+    assert bench.state("b") == LOST
+
+
+def test_a_slow_line_makes_data_older_but_not_for_ever() -> None:
+    bench = two()
+    bench.bank.units["a"].set_poll(5000)
+    assert bench.bank.units["a"].fresh_ms == 15000
+    bench.bank.enrol([profile("a"), profile("b")])
+    assert bench.bank.units["a"].fresh_ms == 15000
+    bench.bank.units["a"].set_poll(55000)
+    assert bench.bank.units["a"].fresh_ms == 60000
+
+
 def test_a_sensor_missing_for_a_frame_or_two_halves_nothing() -> None:
     """A sensor that reads as the MOSFET's does is taken for its copy, until it differs again."""
     bench = Bench(profile("a"))

@@ -111,6 +111,7 @@ bank: {{steady_s: 0.5, start_s: 4}}
 """
         self.site: Site | None = None
         self._fd = -1
+        self._clear_s = 0.0  # when all that was asked has gone over the wire
 
     async def __aenter__(self) -> Plant:
         for line in self.lines.values():
@@ -137,6 +138,7 @@ bank: {{steady_s: 0.5, start_s: 4}}
         while select.select([self._fd], [], [], 0)[0]:
             os.read(self._fd, 4096)
         os.write(self._fd, request)
+        self._clear_s = max(self._clear_s, time.monotonic()) + len(request) * 10 / 9600
         end = time.monotonic() + wait_s
         heard = b""
         while (left := end - time.monotonic()) > 0:
@@ -154,6 +156,10 @@ bank: {{steady_s: 0.5, start_s: 4}}
         assert len(answer) == 51 and answer[:3] == bytes((address, 4, 46)), answer.hex()
         assert crc16(answer[:-2]) == answer[-2:]
         return [int.from_bytes(answer[at : at + 2], "big") for at in range(3, 49, 2)]
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until the wire has been silent for so long."""
+        await asyncio.sleep(max(0.0, self._clear_s - time.monotonic()) + seconds)
 
     async def until(self, what: Callable[[], Awaitable[bool]], seconds: float = 10) -> float:
         """Wait for it; how long it took."""

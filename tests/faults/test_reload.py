@@ -152,3 +152,50 @@ async def test_a_tick_in_the_middle_of_a_reload_silences_nobody(path: Path) -> N
         assert plant.limits()[0] == 50000
     assert plant.limits() == {0: 50000}
     await plant.site.close()
+
+
+async def test_a_failed_merge_silences_each_address(path: Path) -> None:
+    plant = Plant(write(path, {"a": 1, "b": 2}))
+    await plant.start()
+    plant.seconds(20, "a", "b")
+
+    def broken(now_ms: int) -> Any:
+        raise ZeroDivisionError("on purpose")
+
+    well = type(plant.site.bank).tick
+    type(plant.site.bank).tick = broken_method = lambda self, now_ms: broken(now_ms)  # type: ignore
+    try:
+        plant.seconds(1, "a", "b")
+        assert plant.limits() == {0: 0, 1: 0}
+        plant.seconds(6, "a", "b")
+        assert plant.limits() == {0: None, 1: None} and plant.site.state() == "error"
+    finally:
+        assert type(plant.site.bank).tick is broken_method
+        type(plant.site.bank).tick = well  # type: ignore[method-assign]
+    plant.seconds(8, "a", "b")
+    assert plant.limits() == {0: 50000, 1: 50000}
+    await plant.site.close()
+
+
+async def test_reloads_wait_for_each_other(path: Path) -> None:
+    import asyncio
+
+    plant = Plant(write(path, {"a": 1}))
+    await plant.start()
+    write(path, {"a": 1}, present="bank")
+    assert all(await asyncio.gather(*(plant.site.reload(path) for _ in range(5))))
+    lines = [task for task in asyncio.all_tasks() if task.get_name() == "inv"]
+    assert len(lines) == 1
+    await plant.site.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() in ("inv", "bms")]
+
+
+async def test_a_changed_limit_keeps_the_settings_of_a_unit(path: Path) -> None:
+    plant = Plant(write(path, {"a": 1}))
+    await plant.site._serve_batteries(plant.site.settings, plant.site.settings)
+    unit = plant.site.lines["bms"].polled["a"]
+    text = path.read_text().replace("address: 1}", "address: 1, max_charge_a: 20, poll_s: 2}")
+    path.write_text(text)
+    assert await plant.site.reload(path)
+    assert plant.site.lines["bms"].polled["a"] is unit and unit.poll_ms == 2000
+    await plant.site.close()

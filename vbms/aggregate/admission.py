@@ -41,8 +41,10 @@ class Admission:
         "_accepted",
         "_agreeing",
         "_changed_ms",
+        "_count",
         "_odd_counts",
         "_pending",
+        "_read",
         "_sensor_lost_ms",
         "_short",
         "_span",
@@ -63,24 +65,33 @@ class Admission:
         self.sensor_lost = False
         self.lost_span: tuple[int, ...] = ()
         self._odd_counts = 0
-        self._temps = 0
+        self._read: Snapshot | None = None  # the readings that last differed, and since when
+        self._changed_ms = 0
+        self._temps = 0  # the most cell sensors there ever were, and those of the last frame
+        self._count = 0
         self._short = 0  # frames in a row with fewer cell sensors than there are
         self._span: tuple[int, ...] = ()
         self._sensor_lost_ms = 0
         self.forget()
 
     def forget(self) -> None:
-        """The unit was away for long: its next frame is compared with nothing."""
+        """The unit was away for long: its next frame is no jump, but it may still be frozen."""
         self._accepted: Snapshot | None = None
         self._pending: Snapshot | None = None
         self._agreeing = 0
-        self._changed_ms = 0
 
     def check(self, snap: "Snapshot", now_ms: int) -> str | None:
         """None: admitted. Else the word for why it is dropped; nothing of it is to be used."""
         fault = self._identity(snap) or _impossible(snap, self.profile)
         if fault:
             return fault
+        if self._read is None or not _same_readings(self._read, snap):
+            self._changed_ms = now_ms
+            self._read = snap
+        elif (
+            now_ms - self._changed_ms > _FROZEN_MS and abs(snap.current_ma or 0) > _FROZEN_ABOVE_MA
+        ):
+            return FROZEN
         before = self._accepted
         if before is not None and _jumps(before, snap):
             if self._pending is not None and not _jumps(self._pending, snap):
@@ -92,12 +103,6 @@ class Admission:
                 return JUMP
         self._pending = None
         self._agreeing = 0
-        if before is None or not _same_readings(before, snap):
-            self._changed_ms = now_ms
-        elif (
-            now_ms - self._changed_ms > _FROZEN_MS and abs(snap.current_ma or 0) > _FROZEN_ABOVE_MA
-        ):
-            return FROZEN
         self._accepted = snap
         self._watch_sensors(snap, now_ms)
         return None
@@ -114,8 +119,8 @@ class Admission:
             if self.serial is None:
                 self.serial = snap.serial
             self.mismatch = snap.serial != self.serial
-            if self.mismatch:
-                return SERIAL
+        if self.mismatch:  # and stays so until the right one says who it is
+            return SERIAL
         if snap.cells_mv is not None:
             if not snap.cells_mv:
                 return NO_CELLS
@@ -135,19 +140,22 @@ class Admission:
     def _watch_sensors(self, snap: "Snapshot", now_ms: int) -> None:
         """Fewer cell sensors than before: the missing one may have been the hot one."""
         temps = [t for t in snap.temps_mc if t is not None] if snap.temps_mc else []
-        if len(temps) >= self._temps:
-            self._temps = len(temps)
+        count = len(temps)
+        if count < self._count:
+            known = self.lost_span + self._span
+            self.lost_span = (min(known), max(known))
+            self._sensor_lost_ms = now_ms
+        if count >= self._temps:
+            self._temps = count
             self.sensor_lost = False
             self.lost_span = ()
-            self._span = (min(temps), max(temps)) if temps else ()
             self._short = 0
         else:
             # A sensor that reads as another does may be taken for its copy, for a frame or two.
             self._short += 1
-            if self._short == 1:
-                self._sensor_lost_ms = now_ms
-                self.lost_span = self._span
             self.sensor_lost = self._short >= _AGREE
+        self._count = count
+        self._span = (min(temps), max(temps)) if temps else ()
 
 
 def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:

@@ -37,23 +37,28 @@ _SOC_SPREAD_PERMILLE = 150
 class Unit(Member):
     """A member with its filter and its clock."""
 
-    __slots__ = ("admission", "life")
+    __slots__ = ("admission", "life", "poll_ms")
 
     def __init__(self, profile: "UnitProfile", now_ms: int):
         super().__init__(profile)
         self.admission = Admission(profile)
         self.life = Life(now_ms)
+        self.poll_ms = 0  # as measured
 
     def set_poll(self, poll_ms: int) -> None:
         """The line's measured round where it is longer than the profile's poll."""
-        self.fresh_ms = max(self.profile.fresh_for_ms(), 3 * poll_ms)
+        self.poll_ms = poll_ms
+        usual = self.profile.fresh_for_ms()
+        self.fresh_ms = max(usual, min(3 * poll_ms, self.profile.hold_ms))
 
-    def adopt(self, profile: "UnitProfile") -> None:
+    def adopt(self, profile: "UnitProfile", now_ms: int) -> None:
         """A changed profile for the same battery: its data and age stay, who it is is seen anew."""
+        if profile.enabled and not self.profile.enabled:
+            self.life = Life(now_ms)
         self.profile = profile
         self.admission.serial = profile.serial
         self.admission.mismatch = False
-        self.fresh_ms = profile.fresh_for_ms()
+        self.set_poll(self.poll_ms)
         self.admission.profile = profile
         self.take(self.snapshot)
 
@@ -66,6 +71,7 @@ class Bank:
         "_tick_ms",
         "_top_dvl",
         "begun",
+        "broken",
         "profile",
         "units",
         "up_ms",
@@ -76,6 +82,7 @@ class Bank:
         self.profile = profile
         self.up_ms = 0  # summed time since the start
         self.urgent = False  # a limit fell: do not wait for the next second
+        self.broken = False  # the last tick failed: nothing the units hold is of now
         self.begun = False  # all have been fresh once, or were waited for: now silence is an alarm
         self._last_ms: int | None = None
         self._tick_ms = 0
@@ -92,7 +99,7 @@ class Bank:
             if unit is None:
                 unit = Unit(profile, self.up_ms)
             else:
-                unit.adopt(profile)
+                unit.adopt(profile, self.up_ms)
             self.units[profile.key] = unit
 
     def _advance(self, now_ms: int) -> None:
@@ -150,6 +157,7 @@ class Bank:
         if out.n_fresh == out.n_total or self.up_ms >= self.profile.start_ms:
             self.begun = True
         self._finish(out, units, reference)
+        self.broken = False
         if out.dvl_mv is not None:
             if out.state != NORMAL and out.dvl_mv < self._top_dvl:
                 out.dvl_mv = self._top_dvl  # a silent unit may be the one that asked for it
@@ -159,7 +167,9 @@ class Bank:
     def solo(self, key: str) -> VirtualBattery:
         """One unit as a bank of its own, at the last tick: for an address per battery."""
         unit = self.units[key]
+        told = list(unit.told_ma)
         out = merge([unit], BankProfile(key))
+        unit.told_ma[:] = told  # what the whole bank counts it for is what is shown
         self._finish(out, [unit], None)
         snap = unit.snapshot
         if snap is not None:
@@ -170,6 +180,7 @@ class Bank:
     def failed(self, now_ms: int) -> VirtualBattery:
         """What stands for the bank when it could not be worked out: nothing, with both limits 0."""
         self._advance(now_ms)
+        self.broken = True
         out = VirtualBattery(name=self.profile.name, state=ERROR, taken_ms=now_ms)
         out.n_total = len(self.units)
         out.criticals = alarms.CONFIG

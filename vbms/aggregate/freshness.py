@@ -67,7 +67,8 @@ class Life:
         else:
             self.joined = False
             self.good = 0
-            member.state = RETIRED if age > profile.retire_ms else LOST
+            gone = self.seen and age > profile.retire_ms
+            member.state = RETIRED if gone else LOST
 
     def next_change_ms(self, member: "Member") -> int | None:
         """In how many ms the state changes by age alone."""

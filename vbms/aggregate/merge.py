@@ -219,16 +219,17 @@ def _voltages(
         floor = max(floor, unit.cells * unit.profile.cell_floor_mv)
     if out.cvl_ceiling_mv is None:
         return
-    asked = max(out.cvl_ceiling_mv, floor)  # stopping is a charge limit of 0, never a low voltage
+    asked = out.cvl_ceiling_mv
     for unit in units:
-        if unit.state == RETIRED or unit.state == DISABLED:
+        if unit.state == DISABLED or (unit.state == RETIRED and unit.profile.retire_auto):
             continue
         wish = unit.profile.charge_voltage_mv
         if wish is None and unit.cells:
             wish = unit.cells * 3450
         if wish is not None and wish < asked:
             asked = wish
-    out.cvl_mv = asked
+    # The floor wins: stopping is a charge limit of 0, never a low voltage.
+    out.cvl_mv = max(asked, floor)
 
 
 def _limit(

@@ -28,6 +28,7 @@ _FLAGS = (
 )
 _TEXTS = ("note", "serial", "model")
 _WORDS = ("warnings", "protections", "criticals")
+_MOST = 2**53
 _OWN = ("key", "poll_ms", "fresh_ms", "alarms")
 
 
@@ -36,7 +37,7 @@ class Wrong(Exception):
 
 
 @click.command()
-@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"), default="-")
 def command(file: Any) -> None:
     """Merge banks: a JSON object on each line of FILE (or standard input), one on each line out.
 
@@ -51,12 +52,14 @@ def command(file: Any) -> None:
         if not line.strip():
             continue
         try:
-            answer = merged(json.loads(line, parse_float=Decimal))
+            answer = json.dumps(
+                merged(json.loads(line, parse_float=Decimal)), separators=(",", ":")
+            )
         except (Wrong, ValueError, RecursionError) as error:
             click.echo(f"line {number}: {error}", err=True)
-            answer = None
+            answer = "null"
             failed = True
-        sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+        sys.stdout.write(answer + "\n")
         sys.stdout.flush()
     sys.exit(1 if failed else 0)
 
@@ -172,7 +175,7 @@ def _snapshot(row: dict[str, Any], where: str) -> Snapshot:
     for name, level in told.items():
         if name not in alarms.NAMES:
             raise Wrong(f"{where}.alarms: unknown alarm {name}")
-        if level not in (0, 1, 2, 3) or isinstance(level, bool):
+        if type(level) is not int or not 0 <= level <= 3:
             raise Wrong(f"{where}.alarms.{name}: a level of 0 to 3 is expected")
         if level:
             word = _WORDS[level - 1]
@@ -185,4 +188,6 @@ def _whole(value: Any, where: str) -> int | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise Wrong(f"{where}: a whole number is expected, in milli-units")
+    if not -_MOST <= value <= _MOST:
+        raise Wrong(f"{where}: that is beyond all batteries")
     return value

@@ -170,6 +170,7 @@ class Poller:
         self._quiet_us = 0  # when the last byte was heard, or waiting for one ended
         self._last_gap_us = 0
         self._restless = False
+        self._took_us = 0  # by the poll that is going on, but for waiting for a gap
 
     def round_ms(self) -> int:
         """How long it takes to ask each unit once, but for those given up for now."""
@@ -182,6 +183,9 @@ class Poller:
     async def run(self) -> None:
         """Polls for ever; LinkError comes out when the port goes."""
         self._quiet_us = self.clock.now_us()
+        for known in self.units:  # the port was away: who knows what was plugged in meanwhile
+            known.forget()
+            known.heard = False
         while True:
             unit = self._next()
             now = self.clock.now_ms()
@@ -189,8 +193,9 @@ class Poller:
                 wait = _IDLE_MS if unit is None else min(_IDLE_MS, (unit.due_ms or 0) - now)
                 self._stray(await self.link.read(wait))
                 continue
+            self._took_us = 0
             await self._poll(unit, now)
-            unit.took_ms = self.clock.now_ms() - now
+            unit.took_ms = self._took_us // 1000
 
     def _next(self) -> PolledUnit | None:
         """Who has waited longest."""
@@ -305,6 +310,7 @@ class Poller:
         receiver.clear()
         dropped = receiver.dropped
         echo = unit.requests[slot][1]
+        sent = clock.now_us()
         await link.write(echo)
         self.stats["frames_out"] += 1
         self.stats["busy_us"] += len(echo) * link.byte_us
@@ -323,6 +329,8 @@ class Poller:
                     break
                 continue
             self._heard(chunk)
+            if self._quiet_us >= end:
+                break
             if echo:
                 begun += chunk
                 if len(begun) < len(echo) and echo.startswith(begun):
@@ -343,6 +351,7 @@ class Poller:
             if receiver.pending <= _GLITCH and deadline < first:
                 deadline = first
         self._last_gap_us = unit.gap_us
+        self._took_us += clock.now_us() - sent + unit.gap_us
         noise = len(begun) + receiver.dropped - dropped
         if found is not None:
             self.stats["frames_in"] += 1
@@ -371,6 +380,7 @@ class Poller:
             chunk = await self.link.read(0)
             if chunk:
                 self._stray(chunk)
+                await clock.sleep_ms(1)  # whoever floods this line floods no other task
                 if self._quiet_us > restless_us and not self._restless:
                     self._restless = True
                     self.log.warning("%s: never silent: is another master on it?", self.link.name)
