@@ -144,11 +144,12 @@ bank: {{steady_s: 0.5, start_s: 4}}
         while (left := end - time.monotonic()) > 0:
             if select.select([self._fd], [], [], left)[0]:
                 heard += os.read(self._fd, 4096)
+                end = time.monotonic() + 1  # what has begun is waited for, on a busy machine too
                 if len(heard) > 4 and len(heard) >= heard[2] + 5:
                     break
         return heard
 
-    async def registers(self, address: int = 0, wait_s: float = 0.25) -> list[int] | None:
+    async def registers(self, address: int = 0, wait_s: float = 1.0) -> list[int] | None:
         """The 23 registers, checked frame and all; None for silence."""
         answer = await self.ask(read_request(address), wait_s)
         if not answer:
