@@ -256,17 +256,20 @@ class Site:
 
     async def _reload_inverters(self, old: Settings, settings: Settings) -> None:
         wanted = {inverter.name: inverter for inverter in settings.inverters}
+        before: dict[str, InverterLine] = {}
         for name, line in list(self.inverters.items()):
             new = wanted.get(name)
             where = line.settings.link
             if new != line.settings or settings.links[where] != old.links[where]:
                 line.hush()
-                del self.inverters[name]
+                before[name] = self.inverters.pop(name)
                 await line.stop()
                 await self.simulation.drop(where)
         for name in wanted:
             if name not in self.inverters:
                 await self._add_inverter(settings, name)
+                if name in before:
+                    self.inverters[name].inherit(before[name])
 
     # ---- for the web page and metrics
 

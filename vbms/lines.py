@@ -199,6 +199,13 @@ class InverterLine(Line):
         self.silent = all(battery is None for _, battery in pairs)
         self.responder.publish([(self._codec(address), battery) for address, battery in pairs])
 
+    def inherit(self, other: "InverterLine") -> None:
+        """Go on where the same inverter's line with other settings was: nothing has got worse."""
+        if other.settings.present == self.settings.present:
+            self._ladders = other._ladders
+            for ladder in self._ladders.values():
+                ladder.silent_after_ms = self.settings.silent_after_ms
+
     def forget(self, key: str) -> None:
         """Another battery has this name now: what the old one said is nobody's."""
         self._ladders.pop(key, None)

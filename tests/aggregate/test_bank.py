@@ -404,6 +404,8 @@ def test_off_the_bus_is_left_out_of_the_voltage_and_later_of_the_share() -> None
     bench.second()
     unit = bench.bank.units["c"]
     assert not unit.on_bus and bench.out.voltage_mv == 53000
+    why = [r for r in bench.out.charge_reasons if r.unit == "c"]
+    assert (why[0].rule, why[0].value) == ("unit_cap", 50000)
     assert bench.out.charge_limit_ma == 100000  # two for sure, the third perhaps
     assert any(bit == alarms.VOLTAGE_SPREAD for bit, _, _ in bench.out.alarms)
     bench.run(31)

@@ -181,6 +181,11 @@ async def test_reload_misses_no_poll(tmp_path) -> None:  # type: ignore[no-untyp
         assert await task
         registers = await plant.registers()
         assert registers is not None and registers[LIMIT] == 3000
+        changed = plant.yaml.replace("silent_after_s: 2", "silent_after_s: 3, invert_current: true")
+        path.write_text(changed.replace("steady_s: 0.5", "max_charge_a: 30, steady_s: 60"))
+        assert await site.reload(path)
+        registers = await plant.registers(wait_s=2)  # the port opens anew, the ladder goes on
+        assert registers is not None and registers[1] == 0x10000 - 600
         path.write_text(plant.yaml.replace("present: bank", "present: wrong"))
         assert not await site.reload(path)
         registers = await plant.registers()

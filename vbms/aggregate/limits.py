@@ -302,14 +302,14 @@ def blind_ma(member: "Member", direction: int, around: Surroundings, held: bool)
 
 def bank_limit(
     certain: "Sequence[Member]",
-    uncertain: "Sequence[tuple[Member, int, str]]",
+    uncertain: "Sequence[tuple[Member, int, str, int | None]]",
     total_ma: int,
     cap_ma: int | None,
     direction: int,
 ) -> "tuple[int, tuple[Reason, ...]]":
     """X in mA and why, the binding reason first.
 
-    certain: the fresh units whose share is sure; uncertain: (unit, its Lu, its rule);
+    certain: the fresh units whose share is sure; uncertain: (unit, its Lu, rule, value);
     total_ma: sum of L(u) over all fresh units.
     """
     if not certain:
@@ -318,7 +318,7 @@ def bank_limit(
     for member in certain:
         if member.weight_mah:
             known = True
-    for member, _, _ in uncertain:
+    for member, _, _, _ in uncertain:
         if member.weight_mah:
             known = True
     whole = 0
@@ -335,10 +335,10 @@ def bank_limit(
             terms.append((term, member.key, "share", share))
         else:
             terms.append((term, member.key, own.rule, own.value))
-    for member, limit, rule in uncertain:
+    for member, limit, rule, value in uncertain:
         weight = (member.weight_mah or 0) if known else 1
         term = limit * (whole + weight) // weight if weight else limit
-        terms.append((term, member.key, rule, limit))
+        terms.append((term, member.key, rule, value))
     terms.sort(key=lambda term: (term[0], term[1], term[2]))
     reasons = [Reason(key, rule, value, term) for term, key, rule, value in terms]
     best = min(terms[0][0], total_ma)

@@ -252,19 +252,19 @@ def _limit(
                 if not unit.proven_open(direction):
                     certain.append(unit)
             elif unit.shares_off_bus and not unit.proven_open(direction):
-                uncertain.append((unit, limit, own.rule))
+                uncertain.append((unit, limit, own.rule, own.value))
         elif state == JOINING:
             if unit.snapshot is None or (unit.profile.needs_settings and not _settled(unit)):
                 limit = blind_ma(unit, direction, around, False)
             if not unit.proven_open(direction):
-                uncertain.append((unit, limit, "join"))
+                uncertain.append((unit, limit, "join", limit))
         elif state == HOLD:
             limit = blind_ma(unit, direction, around, True)
-            uncertain.append((unit, limit, "blind"))
+            uncertain.append((unit, limit, "blind", limit))
         elif state == LOST or state == RETIRED:
             limit = blind_ma(unit, direction, around, False)
             if state == LOST or not unit.profile.retire_auto:
-                uncertain.append((unit, limit, "blind"))
+                uncertain.append((unit, limit, "blind", limit))
         else:
             limit = 0
         unit.told_ma[direction] = limit
