@@ -53,9 +53,7 @@ class Row:
         soc = unit.snapshot.soc_permille if unit.snapshot is not None else None
         known = soc is not None and unit.weight_mah is not None
         self.remaining_mah = unit.weight_mah * soc // 1000 if known else None  # type: ignore[operator]
-        self.charge_voltage_mv = unit.profile.charge_voltage_mv
-        if self.charge_voltage_mv is None and unit.cells:
-            self.charge_voltage_mv = unit.cells * 3450
+        self.charge_voltage_mv = unit.charge_voltage_mv()
         self.discharge_voltage_mv = unit.cells * unit.profile.cell_dvl_mv if unit.cells else None
         self.charge_limit_ma: int | None = unit.told_ma[CHARGE]
         self.discharge_limit_ma: int | None = unit.told_ma[DISCHARGE]

@@ -19,6 +19,7 @@ from vbms.aggregate.member import (
     LOST,
     RETIRED,
     Member,
+    has_hole,
 )
 from vbms.aggregate.merge import merge
 from vbms.aggregate.profile import BankProfile
@@ -120,7 +121,7 @@ class Bank:
         if fault:
             return fault
         before = (unit.allowed[CHARGE].limit_ma, unit.allowed[DISCHARGE].limit_ma)
-        unit.sensor_lost = unit.admission.sensor_lost or _has_hole(snap)
+        unit.sensor_lost = unit.admission.sensor_lost or has_hole(snap)
         unit.lost_span = unit.admission.lost_span
         unit.take(snap)
         complete = not unit.profile.needs_settings or snap.cell_count is not None
@@ -274,7 +275,3 @@ def _own(unit: Unit, reference: int | None, begun: bool) -> "list[int]":
         if reference is not None and abs(snap.voltage_mv - reference) > 1000:
             found.append(alarms.JOIN_REFUSED)
     return found
-
-
-def _has_hole(snap: "Snapshot") -> bool:
-    return bool(snap.temps_mc) and None in (snap.temps_mc or ())

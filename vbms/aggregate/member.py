@@ -120,6 +120,11 @@ class Member:
             allowance(self, DISCHARGE),
         )
 
+    def charge_voltage_mv(self) -> int | None:
+        """The pack voltage its profile asks for, else the usual one for its cells."""
+        asked = self.profile.charge_voltage_mv
+        return self.cells * 3450 if asked is None and self.cells else asked
+
     def open_both(self) -> bool:
         """Proven open in both directions: its voltage is not the bus's."""
         snap = self.snapshot
@@ -145,3 +150,9 @@ def _index(cells: "tuple[int, ...] | list[int]", value: int) -> int:
         if cell == value:
             return at
     return 0
+
+
+def has_hole(snap: "Snapshot") -> bool:
+    """Whether a cell sensor is listed that says nothing."""
+    temps = snap.temps_mc
+    return temps is not None and None in temps

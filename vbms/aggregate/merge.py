@@ -223,9 +223,7 @@ def _voltages(
     for unit in units:
         if unit.state == DISABLED or (unit.state == RETIRED and unit.profile.retire_auto):
             continue
-        wish = unit.profile.charge_voltage_mv
-        if wish is None and unit.cells:
-            wish = unit.cells * 3450
+        wish = unit.charge_voltage_mv()
         if wish is not None and wish < asked:
             asked = wish
     # The floor wins: stopping is a charge limit of 0, never a low voltage.

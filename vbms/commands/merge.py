@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vbms.aggregate import alarms
-from vbms.aggregate.member import FRESH, HOLD, LOST, RETIRED, Member
+from vbms.aggregate.member import FRESH, HOLD, LOST, RETIRED, Member, has_hole
 from vbms.aggregate.merge import merge
 from vbms.aggregate.profile import BankProfile, UnitProfile
 from vbms.aggregate.snapshot import FIELDS, Snapshot
@@ -139,7 +139,7 @@ def _member(row: Any, at: int, now_ms: int, values: dict[str, object]) -> Member
         return member
     age = max(0, now_ms - snap.taken_ms)
     member.age_ms = age
-    member.sensor_lost = bool(snap.temps_mc) and None in (snap.temps_mc or ())
+    member.sensor_lost = has_hole(snap)
     member.take(snap)
     if age <= member.fresh_ms:
         member.state = FRESH
