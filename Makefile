@@ -44,7 +44,7 @@ tools: $(VENV)/.test
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "installing vbms into $(VENV)"
-	@$(PIP) -e .
+	@$(PIP) -e '.[all]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

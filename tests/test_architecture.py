@@ -157,7 +157,7 @@ def test_every_package_is_declared() -> None:
     with open(ROOT / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)["project"]
     wanted = list(project["dependencies"])
-    for extra in ("ble", "can", "mqtt"):
+    for extra in ("ble", "can", "mqtt", "modbus", "i2c", "gpio"):
         wanted += project["optional-dependencies"][extra]
     modules = {"pyserial": "serial", "pyyaml": "yaml", "python_can": "can"}
     declared = {re.split(r"[<>=~! ]", line)[0].replace("-", "_").lower() for line in wanted}

@@ -18,7 +18,10 @@ from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, VirtualBatter
 from vbms.clock import MonotonicClock
 from vbms.config import BatterySettings, ConfigErrors, Settings, load
 from vbms.journal import Journal
-from vbms.lines import BatteryLine, InverterLine, Line, bank_cap_ma
+from vbms.lines import kinds
+from vbms.lines.battery import BatteryLine
+from vbms.lines.inverter import InverterLine, bank_cap_ma
+from vbms.lines.line import Line
 from vbms.plugs import Simulation
 from vbms.ports import Clock
 from vbms.view import View
@@ -123,10 +126,11 @@ class Site:
             if line is None:
                 where = settings.links[name]
                 link = await self.simulation.battery_link(settings, where, batteries)
-                line = BatteryLine(link, self.clock, self._deliver)
+                kind = kinds.of_battery(batteries[0].protocol)
+                line = kind.make(link, self.clock, self._deliver)
                 self.lines[name] = line
                 line.serve(batteries)
-                line.start(line.poller.run)
+                line.start()
             else:
                 line.serve(batteries)
 
@@ -146,12 +150,14 @@ class Site:
 
     async def _add_inverter(self, settings: Settings, name: str) -> None:
         inverter = next(each for each in settings.inverters if each.name == name)
-        link, path = await self.simulation.inverter_link(settings.links[inverter.link])
+        kind = kinds.of_inverter(inverter.protocol)
+        where = settings.links[inverter.link]
+        link, path = await self.simulation.inverter_link(where, inverter)
         if path is not None:
             log.info("%s: simulated line, plug the inverter into %s", name, path)
-        line = InverterLine(inverter, link, self.clock, self.bank, path)
+        line = kind.make(inverter, link, self.clock, self.bank, path)
         self.inverters[name] = line
-        line.start(line.responder.run)
+        line.start()
 
     # ---- the tick
 
@@ -201,7 +207,7 @@ class Site:
     def _measure_rounds(self) -> None:
         """A line slower than its profiles' poll time makes its units' data older, not stale."""
         for line in self.lines.values():
-            round_ms = line.poller.round_ms()
+            round_ms = line.round_ms()
             for name in line.polled:
                 unit = self.bank.units.get(name)
                 if unit is not None:

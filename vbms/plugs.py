@@ -4,9 +4,11 @@ What a kind of link needs loads only where one is named.
 """
 
 import typing
+from types import ModuleType
 
-from vbms.config import BatterySettings, LinkSettings, Settings
+from vbms.config import BatterySettings, InverterSettings, LinkSettings, Settings
 from vbms.errors import ConfigError
+from vbms.lines import kinds
 from vbms.ports import Link
 
 if typing.TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Simulation:
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
     ) -> Link:
         if link.kind != "simulate":
-            return real_link(link)
+            return real_link(link, kinds.of_battery(batteries[0].protocol))
         from vbms.simulate import site
         from vbms.simulate.faults import Fault
         from vbms.simulate.world import World
@@ -65,10 +67,12 @@ class Simulation:
         self._batteries[link.name] = batteries
         return serial_link(link.name, played.path, link.baud)
 
-    async def inverter_link(self, link: LinkSettings) -> tuple[Link, str | None]:
+    async def inverter_link(
+        self, link: LinkSettings, inverter: InverterSettings
+    ) -> tuple[Link, str | None]:
         """The link, and the path where a simulated one can be plugged into."""
         if link.kind != "simulate":
-            return real_link(link), None
+            return real_link(link, kinds.of_inverter(inverter.protocol)), None
         from vbms.simulate import site
 
         played = site.inverter_line(link.name, link.baud or 9600)
@@ -87,7 +91,11 @@ class Simulation:
             await self.drop(name)
 
 
-def real_link(link: LinkSettings) -> Link:
+def real_link(link: LinkSettings, kind: ModuleType) -> Link:
+    """The link as its kind of line makes it, else one of bytes."""
+    if hasattr(kind, "make_link"):
+        made: Link = kind.make_link(link)
+        return made
     if link.kind == "tcp":
         from vbms.links.tcp_line import TcpLine
 

@@ -17,7 +17,6 @@ if typing.TYPE_CHECKING:
     from vbms.app import Site
     from vbms.config import BatterySettings
 
-_LINE_ERRORS = ("timeout", "bad_frame", "foreign", "echo", "stray_bytes")
 _REASONS = {
     "starting": "waiting for complete data from the batteries",
     "zero": "no battery has fresh data, limits are 0",
@@ -129,7 +128,7 @@ class View:
         inverters: dict[str, object] = {}
         closed = []
         for name, line in site.inverters.items():
-            asked = line.responder.asked_ms
+            asked = line.asked_ms
             inverters[name] = {
                 "open": line.is_open,
                 "asked_s_ago": None if asked is None else (now - asked) // 1000,
@@ -166,29 +165,15 @@ class View:
         now = self._site.clock.now_ms()
         found: dict[str, LinkStats] = {}
         for name, line in self._site.lines.items():
-            stats = line.poller.stats
-            found[name] = {
-                "frames_in": stats["frames_in"],
-                "frames_out": stats["frames_out"],
-                "errors": {kind: stats[kind] for kind in _LINE_ERRORS},
-                "busy_us": stats["busy_us"],
-                "up_us": (now - line.since_ms) * 1000,
-            }
+            found[name] = line.link_stats(now)
         for inverter in self._site.inverters.values():
-            counters = inverter.responder.counters
-            found[inverter.settings.link] = {
-                "frames_in": sum(counters[k] for k in ("answered", "foreign", "absent", "stale")),
-                "frames_out": counters["answered"],
-                "errors": {kind: counters[kind] for kind in ("bad_crc", "foreign", "noise_bytes")},
-                "busy_us": inverter.busy_us,
-                "up_us": (now - inverter.since_ms) * 1000,
-            }
+            found[inverter.settings.link] = inverter.link_stats(now)
         return found
 
     def inverter_stats(self) -> dict[str, InverterStats]:
         return {
             name: {
-                "requests": line.responder.counters["answered"] + line.responder.counters["stale"],
+                "requests": line.requests,
                 "silent": line.silent,
                 "reply": line.reply_us,
                 "saturated": line.saturated,

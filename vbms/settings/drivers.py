@@ -17,6 +17,7 @@ class Driver:
         "baud",
         "declares",
         "kind",
+        "line",
         "links",
         "module",
         "needs_settings",
@@ -32,6 +33,7 @@ class Driver:
         self.baud: int | None = getattr(module, "BAUD", None)
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
+        self.line: str = getattr(module, "LINE", "")  # the kind of line it runs on; "": of bytes
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
 
     @property

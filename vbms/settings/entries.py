@@ -197,6 +197,7 @@ class Entries:
                 identity = (one.text("link"), one.driver.protocol, address.value)
                 addresses.append((identity, str(address.value), one.place("address")))
         check_unique(addresses, "an address once for each link and protocol", self._problems)
+        self._compare_kinds()
         outputs: list[tuple[object, str, Place]] = []
         polled = {one.text("link"): one for one in reversed(self.batteries)}
         for one in self.inverters:
@@ -212,6 +213,20 @@ class Entries:
                 where = (place.file, place.line, place.key)
                 self._problems.add(*where, text, "a link without batteries")
         check_unique(outputs, "one inverter for each link and protocol", self._problems)
+
+    def _compare_kinds(self) -> None:
+        """Batteries that are asked in different ways do not share a link."""
+        first: dict[str, Entry] = {}
+        for one in self.batteries:
+            link = one.text("link")
+            if one.driver is None or not link:
+                continue
+            other = first.setdefault(link, one)
+            if other.driver is not None and other.driver.line != one.driver.line:
+                place = one.place("link")
+                text = f"{one.driver.protocol} cannot share {link} with {other.place().name}, "
+                text += f"a {other.driver.protocol}"
+                self._problems.add(place.file, place.line, place.key, text, "a link of its own")
 
     def _compare_slots(self) -> None:
         slots = []

@@ -17,6 +17,7 @@ from vbms.settings.problems import Problems, below, shown
 _MOST_BYTES = 1 << 20
 _MOST_NODES = 20_000
 _DEEPEST = 32
+_TOO_DEEP = ("lists or groups stand too deep inside each other", f"{_DEEPEST} deep")
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE = "<<"
 
@@ -184,6 +185,8 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str, str, s
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return at + 1, "yaml", "the line is indented with a tab", "spaces"
     words = " ".join(part for part in (error.context, error.problem) if part)
+    if "nesting depth" in words:  # libyaml's own bound, from PyYAML 6.0.4 on
+        return at + 1, "yaml", *_TOO_DEEP
     allowed = "YAML; look at the indentation, colons and quotes here and in the line above"
     if error.context_mark and error.context_mark.line != at:
         words += f", begun in line {error.context_mark.line + 1}"
@@ -249,7 +252,7 @@ class _Builder:
         else:
             self._depth += 1
             if self._depth > _DEEPEST:
-                raise _TooMuch(line, "lists or groups stand too deep inside each other", "32 deep")
+                raise _TooMuch(line, *_TOO_DEEP)
             if event.tag is not None and event.tag.startswith("!"):
                 self._problems.add(self._file, line, path or "yaml", *_tag_trouble(event.tag))
             if isinstance(event, yaml.SequenceStartEvent):
