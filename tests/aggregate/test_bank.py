@@ -139,6 +139,85 @@ def test_a_muted_unit_holds_is_lost_is_retired_and_returns() -> None:
     assert bench.state("b") == FRESH and bench.out.charge_limit_ma == 100000
 
 
+def test_a_retired_unit_counts_until_a_person_says_otherwise() -> None:
+    bench = two()
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(1700)
+    assert not bench.bank.acknowledge("b") and not bench.bank.acknowledge("a")
+    assert not bench.bank.acknowledge("nobody")
+    bench.run(200)
+    assert bench.state("b") == RETIRED and bench.out.state == PARTIAL
+    assert bench.out.charge_limit_ma == 2 * 4900  # 0.1 C of the silent one, twice
+    assert bench.bank.acknowledge("b")
+    bench.second()
+    assert bench.state("b") == RETIRED and bench.bank.acknowledged() == ["b"]
+    assert bench.out.charge_limit_ma == 50000 and bench.out.state == NORMAL
+    assert (bench.out.n_total, bench.out.n_fresh) == (1, 1) and bench.out.alarms == ()
+    assert bench.bank.acknowledge("b")  # twice is once
+
+
+def test_a_unit_that_comes_back_is_no_longer_acknowledged() -> None:
+    bench = two()
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(1900)
+    bench.bank.acknowledge("b")
+    bench.muted.clear()
+    bench.second()
+    assert bench.state("b") == JOINING and bench.bank.acknowledged() == []
+    bench.muted.add("b")
+    bench.run(100)
+    assert bench.state("b") == LOST and bench.out.charge_limit_ma == 2 * 4900
+    bench.run(1900)
+    assert bench.state("b") == RETIRED and bench.out.charge_limit_ma == 2 * 4900
+
+
+def test_the_retired_alarm_stays_until_it_was_seen() -> None:
+    bench = two()
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(1900)
+    bench.muted.clear()
+    bench.run(100)
+    row = (alarms.UNIT_RETIRED, alarms.WARNING, "b")
+    assert bench.state("b") == FRESH and row in bench.out.alarms
+    assert bench.bank.acknowledge("b")
+    bench.second()
+    assert bench.out.alarms == () and bench.bank.acknowledged() == []
+    assert not bench.bank.acknowledge("b")
+    assert bench.out.charge_limit_ma == 100000
+
+
+def test_an_acknowledgement_outlives_a_restart() -> None:
+    bench = two()
+    bench.bank.recall(["b", "gone since"])
+    bench.muted.add("b")
+    bench.run(9)
+    assert bench.state("b") == RETIRED and bench.bank.acknowledged() == ["b"]
+    assert bench.told is not None and bench.told.charge_limit_ma == 50000
+    bench.muted.clear()
+    bench.run(5)
+    assert bench.state("b") == FRESH and bench.bank.acknowledged() == []
+    bench.bank.recall(["a"])
+    bench.second()
+    assert bench.state("a") == FRESH and bench.bank.acknowledged() == []
+
+
+def test_switched_off_and_on_again_is_no_longer_acknowledged() -> None:
+    bench = two()
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(1900)
+    bench.bank.acknowledge("b")
+    bench.bank.enrol([profile("a"), profile("b", enabled=False)])
+    bench.run(2)
+    assert bench.bank.acknowledged() == [] and bench.out.charge_limit_ma == 50000
+    bench.bank.enrol([profile("a"), profile("b")])
+    bench.second()
+    assert bench.state("b") == LOST and bench.out.charge_limit_ma == 2 * 4900
+
+
 def test_limits_only_fall_while_a_unit_is_silent_for_ten_minutes() -> None:
     bench = two()
     bench.run(10)

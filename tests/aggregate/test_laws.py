@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vbms.aggregate.bank import Bank
 from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED, Member
 from vbms.aggregate.merge import merge
@@ -240,6 +241,74 @@ def test_going_blind_never_raises_a_limit(r: Any, at: int) -> None:
         now = limits(merged(r))
         assert now[0] <= before[0] and now[1] <= before[1]
         before = now
+
+
+@given(rows(), caps, st.integers(0, 5))
+def test_only_an_acknowledged_retired_unit_stops_to_count(r: Any, cap: Any, at: int) -> None:
+    """I12: a person's word changes nothing for any other unit; a retired one counts as a disabled one."""
+    at %= len(r)
+    made = [member(row) for row in r]
+    made[at].acknowledged = True
+    out = merge(made, bank(cap))
+    if r[at]["state"] == RETIRED:
+        r[at] = dict(r[at], state=DISABLED)
+    without = merged(r, cap)
+    assert limits(out) == limits(without)
+    if r[at]["state"] != RETIRED:
+        assert public(out) == public(without)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2400), st.booleans()), max_size=12))
+def test_a_bank_forgets_only_what_was_retired_and_acknowledged(steps: Any) -> None:
+    """I12 over time: a unit out of the account is one that was retired, acknowledged, and silent since."""
+    there = Bank(BankProfile(), [UnitProfile(key, **KNOWN) for key in "abc"])
+    now = 0
+    allowed: set[str] = set()
+    for which, seconds, word in steps:
+        key = "abc"[which]
+        now += seconds * 1000
+        if word:
+            before = there.tick(now)
+            retired = there.units[key].state == RETIRED
+            known = there.units[key].was_retired
+            assert there.acknowledge(key) is (retired or known)
+            if retired:
+                allowed.add(key)
+            after = there.tick(now)
+            if not retired:
+                assert limits(after) == limits(before) and after.n_total == before.n_total
+            for old, new in zip(limits(before), limits(after)):
+                assert new >= old
+        else:
+            for _ in range(3):
+                assert there.accept(key, healthy(now), now) is None
+                now += 1000
+            allowed.discard(key)
+            there.tick(now)
+        out = {unit.key for unit in there.units.values() if unit.is_out()}
+        assert out == set(there.acknowledged()) == allowed
+
+
+KNOWN: dict[str, Any] = {
+    "cells": 16,
+    "capacity_mah": 50000,
+    "max_charge_ma": 50000,
+    "max_discharge_ma": 50000,
+    "mosfet_present": False,
+}
+
+
+def healthy(now: int) -> Snapshot:
+    return Snapshot(
+        taken_ms=now,
+        voltage_mv=52800,
+        current_ma=now % 7,
+        soc_permille=500,
+        cells_mv=(3300,) * 16,
+        temps_mc=(21000,),
+        charge_ok=True,
+        discharge_ok=True,
+    )
 
 
 @given(st.integers(1, 18), st.integers(1, 300000), st.integers(10000, 320000))

@@ -94,6 +94,10 @@ def one_step():
         fault = bank.accept("u%d" % number, snapshot(number), now_ms)
         if fault:
             ticks.line(text((number, fault)))
+    if chance.below(20) == 0:
+        for number in range(UNITS_COUNT):
+            ticks.line(text((number, bank.acknowledge("u%d" % number))))
+    ticks.line(text(bank.acknowledged()))
     out = bank.tick(now_ms)
     ticks.line(fields(out, FIELDS + ("cvl_mv", "state", "age_ms", "alarms", "protections")))
     ticks.line(text((bank.next_change_ms(), ladders[0].next_ms())))

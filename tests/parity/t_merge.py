@@ -81,6 +81,7 @@ def member(key, healthy):
     unit = Member(profile)
     unit.state = FRESH if healthy and chance.below(6) else chance.one_of(STATES)
     unit.age_ms = AGES[unit.state] + chance.below(1000)
+    unit.acknowledged = chance.below(3) == 0
     unit.on_bus = chance.below(10) != 0
     unit.shares_off_bus = chance.below(2) == 0
     unit.sensor_lost = chance.below(10) == 0

@@ -38,13 +38,14 @@ _SOC_SPREAD_PERMILLE = 150
 class Unit(Member):
     """A member with its filter and its clock."""
 
-    __slots__ = ("admission", "life", "poll_ms")
+    __slots__ = ("admission", "life", "poll_ms", "was_retired")
 
     def __init__(self, profile: "UnitProfile", now_ms: int):
         super().__init__(profile)
         self.admission = Admission(profile)
         self.life = Life(now_ms)
         self.poll_ms = 0  # as measured
+        self.was_retired = False  # since a person last looked: the alarm stays after its return
 
     def set_poll(self, poll_ms: int) -> None:
         """The line's measured round where it is longer than the profile's poll."""
@@ -56,6 +57,7 @@ class Unit(Member):
         """A changed profile for the same battery: its data and age stay, who it is is seen anew."""
         if profile.enabled and not self.profile.enabled:
             self.life = Life(now_ms)
+            self.acknowledged = self.was_retired = False
         self.profile = profile
         self.admission.serial = profile.serial
         self.admission.mismatch = False
@@ -143,6 +145,8 @@ class Bank:
         for unit in units:
             was = unit.state
             unit.life.update(unit, self.up_ms)
+            if unit.state == RETIRED and not unit.acknowledged:
+                unit.was_retired = True
             if unit.state == LOST and was != LOST:
                 unit.admission.forget()
             if unit.admission.tick(self.up_ms):
@@ -187,6 +191,30 @@ class Bank:
         out.criticals = alarms.CONFIG
         return out
 
+    def acknowledge(self, key: str) -> bool:
+        """A person has seen that a unit is retired: the alarm ends, and it stops to count.
+
+        False, and nothing changes, for a unit that was not retired. Of one that has come back by
+        itself only the alarm ends; one that comes back later ends its acknowledgement.
+        """
+        unit = self.units.get(key)
+        if unit is None or not (unit.state == RETIRED or unit.was_retired):
+            return False
+        unit.acknowledged = unit.state == RETIRED
+        unit.was_retired = False
+        return True
+
+    def acknowledged(self) -> "list[str]":
+        """The units that are out of the account by a person's word."""
+        return [unit.key for unit in self.units.values() if unit.is_out() and unit.acknowledged]
+
+    def recall(self, keys: "Sequence[str]") -> None:
+        """What was acknowledged before a restart: holds for units not heard since."""
+        for key in keys:
+            unit = self.units.get(key)
+            if unit is not None and not unit.life.seen:
+                unit.acknowledged = True
+
     def next_change_ms(self) -> int | None:
         """In how many ms, from the last tick, a unit changes its state by age alone."""
         soonest = None
@@ -204,7 +232,7 @@ class Bank:
             if unit.state == FRESH:
                 if out.age_ms is None or unit.age_ms > out.age_ms:
                     out.age_ms = unit.age_ms
-            elif unit.state != DISABLED:
+            elif unit.state != DISABLED and not unit.acknowledged:
                 uncertain = True
         out.state = ZERO if not out.n_fresh else PARTIAL if uncertain else NORMAL
         for unit in units:
@@ -267,7 +295,7 @@ def _own(unit: Unit, reference: int | None, begun: bool) -> "list[int]":
         found.append(alarms.UNIT_MISMATCH)
     if unit.state == LOST and begun:
         found.append(alarms.UNIT_LOST)
-    elif unit.state == RETIRED:
+    if unit.was_retired:
         found.append(alarms.UNIT_RETIRED)
     if unit.state == FRESH and not unit.on_bus:
         found.append(alarms.VOLTAGE_SPREAD)

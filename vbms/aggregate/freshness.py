@@ -4,7 +4,8 @@
     fresh     age <= max(3 polls, 10 s)
     hold      was fresh, age <= 60 s
     lost      age <= 30 min, or never heard
-    retired   longer than that: no longer expected, still counted until a person says otherwise
+    retired   longer than that: no longer expected, still counted until a person acknowledges it;
+              an acknowledgement ends with the next admitted frame
 
 Also here: whether a fresh unit is really on the bus (its voltage is the others'), and how long the
 bus has been neither full nor empty, which is what frees the limit of a unit that went silent.
@@ -62,12 +63,13 @@ class Life:
             member.state = DISABLED
         elif self.seen and age <= member.fresh_ms:
             member.state = FRESH if self.joined else JOINING
+            member.acknowledged = False
         elif self.joined and age <= profile.hold_ms:
             member.state = HOLD
         else:
             self.joined = False
             self.good = 0
-            gone = self.seen and age > profile.retire_ms
+            gone = member.acknowledged or (self.seen and age > profile.retire_ms)
             member.state = RETIRED if gone else LOST
 
     def next_change_ms(self, member: "Member") -> int | None:

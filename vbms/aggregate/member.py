@@ -24,6 +24,7 @@ class Member:
     """Everything `merge` needs to know about one unit."""
 
     __slots__ = (
+        "acknowledged",
         "age_ms",
         "allowed",
         "bus_evidence",
@@ -54,6 +55,7 @@ class Member:
         self.profile = profile
         self.key = profile.key
         self.state = LOST
+        self.acknowledged = False  # retired, and a person has said that it is gone
         self.age_ms = 0  # since the last admitted live frame, or since the unit was enrolled
         self.fresh_ms = profile.fresh_for_ms()
         self.on_bus = True
@@ -124,6 +126,10 @@ class Member:
         """The pack voltage its profile asks for, else the usual one for its cells."""
         asked = self.profile.charge_voltage_mv
         return self.cells * 3450 if asked is None and self.cells else asked
+
+    def is_out(self) -> bool:
+        """Retired and out of the account: a person has said so, or its profile lets time decide."""
+        return self.state == RETIRED and (self.acknowledged or self.profile.retire_auto)
 
     def open_both(self) -> bool:
         """Proven open in both directions: its voltage is not the bus's."""

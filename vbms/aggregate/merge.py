@@ -34,7 +34,7 @@ def merge(units: "Sequence[Member]", bank: "BankProfile") -> VirtualBattery:
     for unit in units:
         if unit.state == LOST:
             out.n_lost += 1
-        if unit.state != DISABLED:
+        if unit.state != DISABLED and not (unit.state == RETIRED and unit.acknowledged):
             out.n_total += 1
     out.n_fresh = len(fresh)
     out.n_hold = len(held)
@@ -221,7 +221,7 @@ def _voltages(
         return
     asked = out.cvl_ceiling_mv
     for unit in units:
-        if unit.state == DISABLED or (unit.state == RETIRED and unit.profile.retire_auto):
+        if unit.state == DISABLED or unit.is_out():
             continue
         wish = unit.charge_voltage_mv()
         if wish is not None and wish < asked:
@@ -261,7 +261,7 @@ def _limit(
             uncertain.append((unit, limit, "blind", limit))
         elif state == LOST or state == RETIRED:
             limit = blind_ma(unit, direction, around, False)
-            if state == LOST or not unit.profile.retire_auto:
+            if not unit.is_out():
                 uncertain.append((unit, limit, "blind", limit))
         else:
             limit = 0
