@@ -41,6 +41,7 @@ package(
         "loops/poller.py",
         "loops/responder.py",
         "web/__init__.py",
+        "web/events.py",
         "web/routes.py",
         "web/shapes.py",
     ),

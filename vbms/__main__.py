@@ -16,6 +16,7 @@ COMMANDS = {
     "decode": "frames to values, or the reason for refusing them",
     "merge": "what would the bank say? JSON lines in, JSON lines out",
     "drivers": "every battery and inverter protocol with its options",
+    "ack": "a retired battery is gone for good: stop reserving for it",
 }
 
 

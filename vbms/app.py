@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from vbms import events
+from vbms.acknowledge import Acknowledged
 from vbms.aggregate.bank import Bank
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.snapshot import Snapshot
@@ -24,6 +26,7 @@ from vbms.lines.inverter import InverterLine, bank_cap_ma
 from vbms.lines.line import Line
 from vbms.plugs import Simulation
 from vbms.ports import Clock
+from vbms.state import NAME, State, StateFile
 from vbms.view import View
 
 log = logging.getLogger("vbms")
@@ -44,6 +47,9 @@ class Site:
         self.lines: dict[str, BatteryLine] = {}
         self.inverters: dict[str, InverterLine] = {}
         self.journal = Journal()
+        self.kept = State(StateFile(settings.state_dir / NAME))
+        self.acknowledged = Acknowledged(self.bank, self.journal, self.kept)
+        self.acknowledged.recall(settings)
         self.view = View(self)
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
         self.simulation = Simulation(settings)
@@ -108,6 +114,7 @@ class Site:
         await asyncio.gather(*(line.stop() for line in lines))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.simulation.close()
+        await self.kept.close()
 
     # ---- batteries
 
@@ -146,6 +153,15 @@ class Site:
         if self.bank.urgent:
             self._wake.set()
 
+    # ---- what a person says
+
+    def acknowledge(self, name: str) -> str | None:
+        """Take a retired battery out of the account. None: done; else why not."""
+        refusal = self.acknowledged.say(name)
+        if refusal is None:
+            self._wake.set()
+        return refusal
+
     # ---- inverters
 
     async def _add_inverter(self, settings: Settings, name: str) -> None:
@@ -183,6 +199,10 @@ class Site:
                 log.exception("%s: what it is to be told failed, silent", inverter.settings.name)
         self.view.state = self.state()
         self.journal.tick(self.bank, self.virtual, self.view.state)
+        for name, inverter in self.inverters.items():
+            self.journal.inverter(name, not inverter.silent, inverter.asked_ms, now)
+        self.acknowledged.keep(self.settings)
+        self.kept.tick(now)
 
     async def _tick_for_ever(self) -> None:
         due = self.clock.now_ms() + TICK_MS
@@ -226,7 +246,8 @@ class Site:
         except ConfigErrors as errors:
             for problem in errors.problems:
                 log.error("reload: %s", problem)
-            log.error("reload: nothing changed, the old configuration stays")
+            text = "reload: nothing changed, the old configuration stays"
+            self.journal.say(logging.ERROR, events.SERVICE, None, text)
             return False
         old = self.settings
         for what in ("web", "state_dir"):
@@ -248,11 +269,8 @@ class Site:
         await self._reload_inverters(old, settings)
         await self._serve_batteries(old, settings)
         self._tick()
-        log.info(
-            "reload: done, %d batteries, %d inverters",
-            len(settings.batteries),
-            len(settings.inverters),
-        )
+        count = "%d batteries, %d inverters" % (len(settings.batteries), len(settings.inverters))
+        self.journal.say(logging.INFO, events.SERVICE, None, f"reload: done, {count}")
         return True
 
     async def _reload_inverters(self, old: Settings, settings: Settings) -> None:
@@ -268,6 +286,7 @@ class Site:
                 await self.simulation.drop(where)
         for name in wanted:
             if name not in self.inverters:
+                self.journal.no_inverter(name)
                 await self._add_inverter(settings, name)
                 if name in before:
                     self.inverters[name].inherit(before[name])

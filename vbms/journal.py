@@ -1,16 +1,18 @@
 """The log of a day: edges, not levels. A healthy day is a short log.
 
-Also keeps what the pages show of alarms: since when each stands, by the wall clock.
+Also keeps what the pages show: since when each alarm stands, by the wall clock, and what happened.
 """
 
 import logging
 from datetime import UTC, datetime
 
+from vbms import events
 from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank, Unit
 from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED
 from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
+from vbms.events import Events
 from vbms.web.shapes import reason_text
 
 log = logging.getLogger("vbms")
@@ -18,6 +20,7 @@ log = logging.getLogger("vbms")
 NAMES = ("charge", "discharge")  # by direction
 LEVELS = ("ok", "warning", "protection", "critical")
 _REASON_EVERY_MS = 300000
+_ASKS_WITHIN_MS = 60000  # an inverter that asked longer ago has stopped
 _FAULTS_A_LINE = 100  # of a unit whose frames are dropped for changing reasons
 
 
@@ -31,11 +34,23 @@ class Journal:
 
     def __init__(self) -> None:
         self.alarms: dict[tuple[int, str], tuple[int, str]] = {}  # (bit, unit) -> level, since
+        self.events = Events()
+        self._told: dict[str, bool] = {}  # by inverter: whether it is told anything
+        self._asks: dict[str, bool] = {}  # by inverter: whether it asks
         self._states: dict[str, str] = {}
         self._faults: dict[str, tuple[str, int]] = {}
         self._bank_state = ""
         self._reasons: dict[int, str] = {}
         self._reason_ms: dict[int, int] = {}
+
+    def say(self, level: int, kind: str, of: str | None, text: str) -> None:
+        """One line in the log, and one event."""
+        log.log(level, "%s", f"{of}: {text}" if of else text)
+        self.note(level, kind, of, text)
+
+    def note(self, level: int, kind: str, of: str | None, text: str) -> None:
+        """An event only: somebody else has logged it."""
+        self.events.add(iso_now(), kind, level, of, text)
 
     def admission(self, name: str, fault: str | None) -> None:
         """One frame was admitted (None) or dropped, with the word for why."""
@@ -59,18 +74,12 @@ class Journal:
         for name in list(self._states):
             if name not in bank.units:
                 del self._states[name]
-                log.info("%s: no longer in the configuration", name)
+                self.say(logging.INFO, events.UNIT, name, "no longer in the configuration")
         self._alarms(virtual)
         if state != self._bank_state:
             bad = state not in (NORMAL, PARTIAL) and self._bank_state in (NORMAL, PARTIAL)
-            log.log(
-                logging.WARNING if bad else logging.INFO,
-                "%s: %s, %d of %d units fresh",
-                virtual.name,
-                state,
-                virtual.n_fresh,
-                virtual.n_total,
-            )
+            text = "%s, %d of %d units fresh" % (state, virtual.n_fresh, virtual.n_total)
+            self.say(logging.WARNING if bad else logging.INFO, events.BANK, virtual.name, text)
             self._bank_state = state
         self._limit(CHARGE, virtual.charge_limit_ma, virtual.charge_reasons, virtual)
         self._limit(DISCHARGE, virtual.discharge_limit_ma, virtual.discharge_reasons, virtual)
@@ -82,23 +91,34 @@ class Journal:
             return
         self._states[unit.key] = state
         silent = unit.age_ms // 1000
+        level = logging.INFO
         if state == FRESH:
-            log.info("%s: online, %s cells", unit.key, unit.cells)
+            text = f"online, {unit.cells} cells"
         elif state == HOLD:
-            log.warning("%s: silent for %d s, its last values are held", unit.key, silent)
+            level = logging.WARNING
+            text = f"silent for {silent} s, its last values are held"
         elif state == LOST and before is not None:
-            log.warning("%s: silent for %d s, lost", unit.key, silent)
+            level = logging.WARNING
+            text = f"silent for {silent} s, lost"
+        elif state == RETIRED and unit.acknowledged:
+            text = "retired, and acknowledged before the restart: nothing is reserved for it"
+        elif state == RETIRED and unit.profile.retire_auto:
+            level = logging.ERROR
+            text = f"silent for {silent // 60} min, retired; nothing is reserved for it"
         elif state == RETIRED:
-            log.error(
-                "%s: silent for %d min, retired; limits stay reserved for it until it is"
-                " acknowledged or disabled",
-                unit.key,
-                silent // 60,
+            level = logging.ERROR
+            text = (
+                f"silent for {silent // 60} min, retired; limits stay reserved for it until it is"
+                " acknowledged or disabled"
             )
         elif state == DISABLED:
-            log.info("%s: disabled", unit.key)
+            text = "disabled"
         elif state == JOINING:
-            log.debug("%s: answers, joining", unit.key)
+            level = logging.INFO if before == RETIRED else logging.DEBUG
+            text = "answers again, joining" if before == RETIRED else "answers, joining"
+        else:
+            return
+        self.say(level, events.UNIT, unit.key, text)
 
     def _alarms(self, virtual: VirtualBattery) -> None:
         now = {(bit, unit): level for bit, level, unit in virtual.alarms}
@@ -108,10 +128,12 @@ class Journal:
                 since = before[1] if before else iso_now()
                 self.alarms[(bit, name)] = (level, since)
                 what = alarms.named(bit)[0].replace("_", " ")
-                log.warning("%s: %s (%s)", name, what, LEVELS[level])
+                grave = logging.ERROR if level == alarms.CRITICAL else logging.WARNING
+                self.say(grave, events.ALARM, name, f"{what} ({LEVELS[level]})")
         for bit, name in [key for key in self.alarms if key not in now]:
             del self.alarms[(bit, name)]
-            log.info("%s: %s is over", name, alarms.named(bit)[0].replace("_", " "))
+            what = alarms.named(bit)[0].replace("_", " ")
+            self.say(logging.INFO, events.ALARM, name, f"{what} is over")
 
     def _limit(
         self, direction: int, limit_ma: int, reasons: tuple[Reason, ...], virtual: VirtualBattery
@@ -127,4 +149,26 @@ class Journal:
         why = reason_text(reasons[0], direction)
         self._reasons[direction] = cause
         self._reason_ms[direction] = virtual.taken_ms
-        log.info("%s %.1f A: %s", NAMES[direction], limit_ma / 1000, why)
+        text = "%s %.1f A: %s" % (NAMES[direction], limit_ma / 1000, why)
+        self.say(logging.INFO, events.LIMIT, None, text)
+
+    def inverter(self, name: str, told: bool, asked_ms: int | None, now_ms: int) -> None:
+        """Whether an inverter is told anything now, and when it last asked."""
+        asks = asked_ms is not None and now_ms - asked_ms <= _ASKS_WITHIN_MS
+        if told != self._told.get(name, False):
+            level = logging.INFO if told else logging.WARNING
+            text = "is told the battery" if told else "is told nothing"
+            self.say(level, events.INVERTER, name, text)
+            self._told[name] = told
+        if asks != self._asks.get(name, False):
+            level = logging.INFO if asks else logging.WARNING
+            again = " again" if name in self._asks else ""
+            self.note(
+                level, events.INVERTER, name, f"asks{again}" if asks else "has stopped asking"
+            )
+            self._asks[name] = asks
+
+    def no_inverter(self, name: str) -> None:
+        """It is no longer in the configuration."""
+        self._told.pop(name, None)
+        self._asks.pop(name, None)

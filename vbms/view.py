@@ -9,6 +9,7 @@ from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import FRESH, JOINING, LOST
 from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
 from vbms.downstream import deye_rs485
+from vbms.events import Row as Event
 from vbms.journal import iso_now
 from vbms.metrics import InverterStats, LinkStats, Metrics
 
@@ -46,6 +47,7 @@ class Row:
         stranger = unit.state == LOST and unit.admission.mismatch
         self.state = "mismatch" if stranger else unit.state
         self.age_ms = unit.age_ms if unit.life.seen else None
+        self.acknowledged = unit.is_out() and unit.acknowledged
         self.snapshot = unit.snapshot
         self.capacity_mah = unit.weight_mah
         self.design_mah = unit.design_mah
@@ -69,7 +71,7 @@ class Row:
 
 
 class View:
-    """Reads the site; changes nothing."""
+    """Reads the site, and hands on what a person says."""
 
     def __init__(self, site: "Site") -> None:
         self._site = site
@@ -121,6 +123,12 @@ class View:
             (alarms.named(bit)[0], level, unit, since, now)
             for (bit, unit), (level, since) in sorted(self._site.journal.alarms.items())
         ]
+
+    def events(self) -> list[Event]:
+        return self._site.journal.events.rows()
+
+    def acknowledge(self, name: str) -> str | None:
+        return self._site.acknowledge(name)
 
     def health(self) -> dict[str, object]:
         site = self._site

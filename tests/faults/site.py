@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -63,6 +64,7 @@ class Plant:
 
     def __init__(self, byd: int = 3, jk: int = 2, present: str = "bank", extra: str = "") -> None:
         self.world = World(7)
+        self._state = tempfile.TemporaryDirectory(prefix="vbms-state-")
         self.devices: dict[str, Device] = {}
         self.lines: dict[str, PacedLine] = {}
         self.inverter = PacedLine(9600, "inv", far=True)
@@ -107,6 +109,7 @@ batteries:
 inverters:
   - {{name: deye, profile: deye_rs485, link: inv, present: {present}, silent_after_s: 2}}
 bank: {{steady_s: 0.5, start_s: 4}}
+state_dir: {self._state.name}
 {extra}
 """
         self.site: Site | None = None
@@ -125,6 +128,7 @@ bank: {{steady_s: 0.5, start_s: 4}}
     async def __aexit__(self, *_: object) -> None:
         assert self.site is not None
         await self.site.close()
+        self._state.cleanup()
         os.close(self._fd)
         self.inverter.close()
         for line in self.lines.values():

@@ -24,6 +24,15 @@ PATHS = (
     "GET /metrics",
     "GET /nowhere",
     "POST /api/bank",
+    "GET /api/events",
+    "GET /api/events?limit=1",
+    "GET /api/events?limit=x",
+    "POST /api/units/u1/acknowledge",
+    "POST /api/units/%75%31/acknowledge",
+    "POST /api/units/%zz/acknowledge",
+    "POST /api/units/%ff/acknowledge",
+    "GET /api/units/u1/acknowledge",
+    "GET /login",
 )
 
 
@@ -37,6 +46,7 @@ class Row:
         self.address = slot + 1
         self.slot = slot
         self.state = unit.state
+        self.acknowledged = unit.key in bank.acknowledged()
         self.age_ms = unit.age_ms
         self.snapshot = unit.snapshot
         self.capacity_mah = unit.weight_mah
@@ -127,6 +137,15 @@ class Site:
             "version": self.version,
         }
 
+    def events(self):
+        return [
+            (2, "2026-11-24T01:00:01Z", "unit", "info", "u0", 'on"line'),
+            (1, "x", "bank", "warning", None, ""),
+        ]
+
+    def acknowledge(self, name):
+        return None if self.made.acknowledge(name) else name + " is not retired"
+
     def wall_ms(self):
         return 1790000000000 + self.now_ms
 
@@ -195,6 +214,10 @@ async def who_may_ask():
     for host in ("vbms.local", "evil.example"):
         for header in ("", "Authorization: Bearer secret\r\n"):
             await ask((get % (host, header)).encode())
+    site.loopback = True
+    post = "POST /api/units/u1/acknowledge HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    for header in ("", "Authorization: Bearer secret\r\n"):
+        await ask((post % header).encode())
     await ask(b"nonsense\r\n\r\n")
 
 

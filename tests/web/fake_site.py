@@ -25,6 +25,7 @@ class Row:
         self.address: int | str | None = slot + 1
         self.slot = slot
         self.state = unit.state
+        self.acknowledged = unit.key in bank.acknowledged()
         self.age_ms: int | None = unit.age_ms
         self.snapshot = unit.snapshot
         self.capacity_mah = unit.weight_mah
@@ -59,6 +60,7 @@ class FakeSite:
         self.inverters: dict[str, object] = {"deye": {"open": True, "asked_s_ago": 1}}
         self.reply = Histogram()
         self.links: dict[str, LinkStats] = {}
+        self.happened: list[tuple[int, str, str, str, str | None, str]] = []
         self.extra_alarms: list[tuple[str, int, str | None, str, str]] = []
 
     def feed(self, key: str, snap: Snapshot, frames: int = 1) -> None:
@@ -98,6 +100,12 @@ class FakeSite:
             (alarms.named(bit)[0], level, unit, at, at) for bit, level, unit in self.virtual.alarms
         ]
         return rows + self.extra_alarms
+
+    def events(self) -> list[tuple[int, str, str, str, str | None, str]]:
+        return self.happened
+
+    def acknowledge(self, name: str) -> str | None:
+        return None if self._bank.acknowledge(name) else f"{name} is not retired"
 
     def health(self) -> dict[str, object]:
         state = self.virtual.state

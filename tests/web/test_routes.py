@@ -129,6 +129,69 @@ async def test_a_post_from_another_page_is_refused(site: FakeSite) -> None:
         assert answer.status_code == status, origin
 
 
+def retired(site: FakeSite) -> FakeSite:
+    site.tick(4000)
+    assert site.units()[0].state == "retired"
+    return site
+
+
+async def test_a_retired_unit_is_acknowledged_once_it_is_retired(site: FakeSite) -> None:
+    web = client(site)
+    early = await web.post("/api/units/a/acknowledge")
+    assert early.status_code == 409 and "a is not retired" in early.json["error"]
+    nobody = await web.post("/api/units/b/acknowledge")
+    assert nobody.status_code == 404 and "/api/units" in nobody.json["error"]
+    for path in ("/api/units/a%/acknowledge", "/api/units/%ff/acknowledge"):
+        assert (await web.post(path)).status_code == 404
+    assert (await web.get("/api/units/a/acknowledge")).status_code == 405
+    retired(site)
+    done = await web.post("/api/units/%61/acknowledge")
+    assert done.status_code == 200 and done.json == {"ok": True, "unit": "a"}
+    assert (await web.get("/api/units")).json[0]["acknowledged"] is True
+
+
+async def test_every_change_needs_the_token_where_one_is_set(site: FakeSite) -> None:
+    retired(site).token = "s3cret"
+    web = client(site)
+    for header in ({}, {"Authorization": "Bearer guess"}):
+        refused = await web.post("/api/units/a/acknowledge", headers=dict(header))
+        assert refused.status_code == 401
+    assert (await web.get("/api/units")).json[0]["acknowledged"] is False
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    page = await web.get("/login")
+    assert page.status_code == 200 and b'action="/login"' in page.body
+    await web.request("POST", "/login", headers=form, body=b"token=s3cret")
+    assert (await web.post("/api/units/a/acknowledge")).status_code == 200
+
+
+async def test_a_page_elsewhere_acknowledges_nothing(site: FakeSite) -> None:
+    web = client(retired(site))
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        answer = await web.post("/api/units/a/acknowledge", headers=headers)
+        assert answer.status_code == 403
+    assert (await web.get("/api/units")).json[0]["acknowledged"] is False
+
+
+async def test_events_are_told_newest_first_and_as_many_as_asked(site: FakeSite) -> None:
+    site.happened = [
+        (9 - n, "2026-11-24T01:00:0%dZ" % n, "unit", "info", "a", "x") for n in range(3)
+    ]
+    web = client(site)
+    assert [row["id"] for row in (await web.get("/api/events")).json] == [9, 8, 7]
+    (row,) = (await web.get("/api/events?limit=1")).json
+    assert row == {
+        "id": 9,
+        "at": "2026-11-24T01:00:00Z",
+        "kind": "unit",
+        "level": "info",
+        "of": "a",
+        "text": "x",
+    }
+    for wrong in ("0", "-1", "x", ""):
+        answer = await web.get("/api/events?limit=" + wrong)
+        assert answer.status_code == 400 and "limit" in answer.json["error"]
+
+
 def far(site: FakeSite, token: str | None = "s3cret") -> TestClient:
     """The same site, listening for the whole network."""
     site.loopback = False

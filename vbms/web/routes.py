@@ -1,11 +1,13 @@
 """HTTP for people and programs: the page, health, the bank in human units, the seed's RPC, metrics.
 
-    GET  /  /healthz  /api/bank  /api/units  /metrics
+    GET  /  /healthz  /api/bank  /api/units  /api/events  /metrics
+    POST /api/units/UNIT/acknowledge
     GET or POST  /rpc/METHOD     VBMS.GetSummary  Sys.GetInfo  RPC.List
-    POST /login                  token=...  ->  a cookie, where reading needs the token
+    GET or POST  /login          a form; token=...  ->  a cookie, where the token is needed
 
 Who may ask. On the loopback address reading is open; any other listen address wants the token, as
-`Authorization: Bearer` or by the login form. The Host header has to be a name of ours, so that a
+`Authorization: Bearer` or by the login form. What changes something wants the token always, where
+one is set. The Host header has to be a name of ours, so that a
 page elsewhere cannot reach us through a name it made point here; a POST that a browser sends for
 another page is refused by its Origin.
 
@@ -19,6 +21,7 @@ import hashlib
 
 from microdot import Microdot, Request, Response
 
+from vbms.web.events import events_json
 from vbms.web.shapes import bank_json, health_json, plain, summary_json, units_json
 
 TYPE_CHECKING = False
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 MOST_BODY = 4096  # bytes; the largest request we serve is a login form
 MOST_HEAD = 16384  # bytes of request line and headers together
 _GUESS_S = 1  # what a wrong token costs
+_EVENTS = 100  # told where nobody says how many
 
 _JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 _METRICS = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8", "Cache-Control": "no-store"}
@@ -53,13 +57,14 @@ _REASONS = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     413: "Content Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
 _TEXTS = {
     400: "this is no HTTP request we understand",
-    404: "there is nothing here; try / or /api/bank or /api/units or /healthz or /metrics",
+    404: "there is nothing here; try / or /api/bank, units, events or /healthz or /metrics",
     405: "this method is not for this path",
     413: "the request is too large: at most %d bytes" % MOST_BODY,
     500: "an error of ours: the log has it",
@@ -139,7 +144,10 @@ def make_app(site: "Site") -> App:
             sender = _host_of(origin.split("//", 1)[-1])
             if sender != host and not _configured(sender, site):
                 return _error(403, "a page on %s may not send this" % origin)
-        if site.loopback or request.path == "/login":
+        if request.path == "/login":
+            return None
+        changes = request.method == "POST" and request.path[:5] == "/api/"
+        if site.loopback and not (changes and site.token is not None):
             return None
         return await _check_token(request, site)
 
@@ -152,6 +160,8 @@ def make_app(site: "Site") -> App:
         return response
 
     async def login(request: Request) -> Response:
+        if request.method != "POST":
+            return _login_page("This needs the token of this site.", 200)
         try:
             form = request.form
         except ValueError:  # not UTF-8, or a broken %XX
@@ -177,6 +187,25 @@ def make_app(site: "Site") -> App:
     async def units(request: Request) -> Response:
         return _json(units_json(site))
 
+    async def events(request: Request) -> Response:
+        try:
+            most = int(request.args.get("limit", _EVENTS))
+        except ValueError:
+            most = 0
+        if most < 1:
+            return _error(400, "limit is a whole number from 1")
+        return _json(events_json(site, most))
+
+    async def acknowledge(request: Request, unit: str) -> Response:
+        name = _decoded(unit)
+        for row in site.units():
+            if row.name == name:
+                refusal = site.acknowledge(name)
+                if refusal is not None:
+                    return _error(409, refusal)
+                return _json('{"ok":true,"unit":%s}' % plain(name))
+        return _error(404, "there is no battery %s; /api/units names all" % name)
+
     async def metrics(request: Request) -> Response:
         return Response(site.metrics_text(), 200, _METRICS)
 
@@ -188,10 +217,12 @@ def make_app(site: "Site") -> App:
 
     app.before_request(guard)
     app.get("/")(index)
-    app.post("/login")(login)
+    app.route("/login", methods=["GET", "POST"])(login)
     app.get("/healthz")(healthz)
     app.get("/api/bank")(bank)
     app.get("/api/units")(units)
+    app.get("/api/events")(events)
+    app.post("/api/units/<unit>/acknowledge")(acknowledge)
     app.get("/metrics")(metrics)
     app.route("/rpc/<method>", methods=["GET", "POST"])(rpc)
     for code in _TEXTS:
@@ -219,8 +250,22 @@ def _error(code: int, text: str) -> Response:
     return _json('{"error":%s}' % plain(text), code)
 
 
-def _login_page(text: str) -> Response:
-    return Response((_LOGIN % text).encode(), 401, _PAGE)
+def _login_page(text: str, code: int = 401) -> Response:
+    return Response((_LOGIN % text).encode(), code, _PAGE)
+
+
+def _decoded(text: str) -> str:
+    """A piece of a path without its %XX; what is no text stays as it is."""
+    parts = text.split("%")
+    data = parts[0].encode()
+    try:
+        for part in parts[1:]:
+            if len(part) < 2:
+                return text
+            data += binascii.unhexlify(part[:2].encode()) + part[2:].encode()
+        return data.decode()
+    except ValueError:  # also what is no UTF-8
+        return text
 
 
 def _host_of(header: str | None) -> str | None:

@@ -117,6 +117,7 @@ _UNIT: "Rows" = (
     ("link", "link", plain),
     ("address", "address", plain),
     ("slot", "slot", plain),
+    ("acknowledged", "acknowledged", plain),
 )
 _IDENTITY: "Rows" = (("serial", "serial", plain), ("model", "model", plain))
 _SNAPSHOT: "Rows" = (

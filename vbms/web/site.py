@@ -1,7 +1,7 @@
 """What the web pages and the metrics need to know, as shapes for type checkers.
 
 Nothing here runs and no board carries it: the PC's program and the firmware each have a site of
-their own that fits. Everything is read, nothing is written.
+their own that fits. Everything is read; all that changes something is a person's word.
 """
 
 TYPE_CHECKING = False
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
         @property
         def state(self) -> str:
             """joining fresh hold lost retired disabled mismatch"""
+
+        @property
+        def acknowledged(self) -> bool:
+            """Retired, and a person has said so: nothing is reserved for it."""
 
         @property
         def age_ms(self) -> int | None:
@@ -99,6 +103,12 @@ if TYPE_CHECKING:
 
         def alarm_rows(self) -> Sequence[tuple[str, int, str | None, str, str]]:
             """(alarm, level 1..3, unit, first, last); wall times in ISO 8601, UTC."""
+
+        def events(self) -> Sequence[tuple[int, str, str, str, str | None, str]]:
+            """(number, wall time, kind, level, of what, text), newest first."""
+
+        def acknowledge(self, name: str) -> str | None:
+            """A person has seen that a unit is retired. None: done; else why not."""
 
         def health(self) -> Mapping[str, object]:
             """ok state reason age_s inverters {name: {open, asked_s_ago}} version."""
