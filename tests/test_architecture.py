@@ -47,6 +47,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ),
     # Ring 3
     ("vbms/links/", CORE | {"vbms.wire", "vbms.links"}, STANDARD | {"serial"}),
+    ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),
     ("vbms/web/", CORE | {"vbms.aggregate", "vbms.web"}, PURE | {"microdot", "asyncio", "io"}),
     ("vbms/web/server.py", frozenset({"vbms.web"}), STANDARD),  # the PC's alone

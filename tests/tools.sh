@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need beside Python packages: Node.js (from PyPI where the system has none),
-# the node packages, and Chromium (from Debian, as root). What cannot be had is named in one line and
+# the node packages, Chromium and mosquitto (from Debian, as root). What cannot be had is named in one line and
 # its tests are skipped; under CI=true that is a failure.
 #
 #   sh tests/tools.sh          for `make test`, after .venv is made
@@ -55,5 +55,8 @@ fi
 if ! command -v chromium >/dev/null 2>&1 && ! command -v chromium-browser >/dev/null 2>&1 &&
 	! command -v google-chrome >/dev/null 2>&1; then
 	apt chromium || missing "Chromium is missing, the browser test does not run: apt-get install chromium"
+fi
+if ! command -v mosquitto >/dev/null 2>&1 && [ ! -x /usr/sbin/mosquitto ]; then
+	apt mosquitto || missing "mosquitto is missing, MQTT tests do not run: apt-get install mosquitto"
 fi
 exit $failed

@@ -8,6 +8,8 @@ from click.testing import CliRunner, Result
 
 from tests.config.site import GOOD, Folder, battery
 from vbms.__main__ import main
+from vbms.settings.drivers import protocols
+from vbms.settings.keys import BATTERY, INVERTER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,7 +92,8 @@ def test_schema_knows_every_key_and_its_bounds() -> None:
     assert parts["Battery"]["required"] == ["name", "profile", "link", "address"]
     assert parts["Battery"]["additionalProperties"] is False
     keys = parts["Battery"]["properties"]
-    assert (keys["address"]["minimum"], keys["address"]["maximum"]) == (0, 255)
+    assert keys["address"]["type"] == ["integer", "string"]  # which, the driver knows
+    assert (keys["cells"]["anyOf"][0]["minimum"], keys["slot"]["maximum"]) == (1, 14)
     assert keys["capacity_ah"]["anyOf"][0] == {"type": "number", "minimum": 0.1, "maximum": 5000}
     assert {"charge_by_cell_v", "poll_s", "hold_s", "slot", "serial"} <= set(keys)
     assert parts["Inverter"]["properties"]["present"]["enum"] == ["bank", "units", "shards"]
@@ -103,18 +106,15 @@ def test_drivers() -> None:
     done = call("drivers")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines if line and line[0] not in " A"] == [
-        "byd_pro",
-        "jk_pb",
-        "deye_rs485",
-    ]
+    named = [line.split()[0] for line in lines if line and line[0] not in " A"]
+    assert named == [*protocols(BATTERY), *protocols(INVERTER)]
     for words in ("capacity_ah", "Ah", "0.1..5000 Ah, or auto", "[3.45, 40]", "t3.5", "0..255"):
         assert words in done.stdout
 
 
 def test_drivers_as_json() -> None:
     rows = {row["protocol"]: row for row in json.loads(call("drivers", "--json").stdout)}
-    assert set(rows) == {"byd_pro", "jk_pb", "deye_rs485"}
+    assert set(rows) == {*protocols(BATTERY), *protocols(INVERTER)}
     assert {row["kind"] for row in rows.values()} == {"battery", "inverter"}
     assert rows["byd_pro"]["baud"] == 9600
     (address,) = rows["jk_pb"]["options"]

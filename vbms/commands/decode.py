@@ -4,10 +4,12 @@ Framing is checked, plausibility is not: a frame is shown as it is. Exit 1 with 
 is refused, and with what the frame does say where the device itself refused.
 """
 
+import contextlib
 import json
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,7 +18,7 @@ from vbms.aggregate import alarms
 from vbms.commands.decoding import Reading, Values
 from vbms.errors import FrameError, RefusedError
 
-PROTOCOLS = ("byd_pro", "jk_pb", "jk_pb_modbus", "jk02_32s", "jk02_24s", "deye_rs485")
+PROTOCOLS = ("byd_pro", "jk_pb", "jk_pb_modbus", "jk02_32s", "jk02_24s", "deye_rs485", "mqtt_pack")
 
 # Ending of a name: unit for people, its size in the name's unit, decimal places.
 _UNITS = (
@@ -41,12 +43,13 @@ _ALARM_WORDS = ("warnings", "protections", "criticals")
 def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
-    PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk02_32s, jk02_24s or deye_rs485. The bytes come
-    as hex digits (spaces allowed), from a file of hex digits or bytes, or from standard input. A
-    file of test vectors (JSON) is decoded entry by entry.
+    PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk02_32s, jk02_24s, deye_rs485 or mqtt_pack. The
+    bytes come as hex digits (spaces allowed), from a file of hex digits or bytes, or from standard
+    input. A file of test vectors (JSON) is decoded entry by entry. A message of mqtt_pack may come
+    as the text it is, with its topic as `mosquitto_sub -v` prints it, or without.
     """
     refused = False
-    for title, data in _inputs(source):
+    for title, data in _texts(source) if protocol == "mqtt_pack" else _inputs(source):
         found: Values | list[Values] = {}
         try:
             found, refusal = read(protocol, data)
@@ -71,6 +74,10 @@ def read(protocol: str, data: bytes) -> Reading:
         from vbms.commands.decoding import byd_pro
 
         return byd_pro.read(data)
+    if protocol == "mqtt_pack":
+        from vbms.commands.decoding import mqtt_pack
+
+        return mqtt_pack.read(data)
     if protocol.startswith("jk_pb"):
         from vbms.commands.decoding import jk_pb
 
@@ -104,6 +111,22 @@ def _inputs(source: tuple[str, ...]) -> list[tuple[str, bytes]]:
     if data is None:
         raise click.UsageError("%s is neither a file nor pairs of hex digits" % " ".join(source))
     return [("", data)]
+
+
+def _texts(source: tuple[str, ...]) -> list[tuple[str, bytes]]:
+    """Messages as text, or in any of the ways of `_inputs`."""
+    text = " ".join(source)
+    if source and not os.path.exists(text):
+        return [("", _from_hex(text) or text.encode())]
+    if source or not sys.stdin.isatty():
+        with contextlib.suppress(OSError):
+            raw = Path(text).read_bytes() if source else sys.stdin.buffer.read()
+            with contextlib.suppress(ValueError):
+                found = _vectors(json.loads(raw))
+                if found:
+                    return found
+            return [("", _from_hex(raw.decode("ascii", "replace")) or raw)]
+    return _inputs(source)
 
 
 def _contents(raw: bytes, name: str) -> list[tuple[str, bytes]]:

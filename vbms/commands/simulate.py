@@ -35,6 +35,16 @@ _INVERTERS = ("deye", "deye_rs485")
     metavar="A ...",
     help="Addresses to play: 1, 1 2 3, 1-3 or 1,2,3. A jk_pb at 0 is a master. Default 1.",
 )
+@click.option(
+    "--url", default="mqtt://127.0.0.1:1883", show_default=True, help="mqtt_pack: the broker."
+)
+@click.option(
+    "--shape",
+    type=click.Choice(["json", "pack"]),
+    default="json",
+    show_default=True,
+    help="mqtt_pack: one object, or a topic for each cell.",
+)
 @click.option("--baud", type=click.IntRange(1200, 1_000_000), help="Default: the device's own.")
 @click.option(
     "--fault",
@@ -64,6 +74,8 @@ def command(
     more_addresses: Sequence[str],
     port: str | None,
     addresses: Sequence[str],
+    url: str,
+    shape: str,
     baud: int | None,
     faults: Sequence[str],
     fault_at: float,
@@ -78,10 +90,17 @@ def command(
     """Play DEVICE, a protocol's name such as byd_pro or jk_pb, or deye: the inverter.
 
     Battery faults strike the first address, from 10 s for 60 s unless told otherwise. An inverter's
-    faults are bad requests, one after each round.
+    faults are bad requests, one after each round. An mqtt_pack has a broker in place of a port, and
+    its addresses are topics.
     """
     name = device.lower().replace("-", "_")
-    known = (*DEVICES, "deye")
+    if name == "mqtt_pack":
+        topics = [topic for text in (*addresses, *more_addresses) for topic in text.split(",")]
+        wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
+        pack = (cells, capacity, soc, seed, speed)
+        _play_mqtt(url, topics or ["vbms-sim/1"], shape, wrong, pack)
+        return
+    known = (*DEVICES, "mqtt_pack", "deye")
     if name not in DEVICES and name not in _INVERTERS:
         raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
     if more_addresses and not addresses:
@@ -117,6 +136,38 @@ def command(
         click.echo(f"vbms simulate: {error}", err=True)
         sys.exit(1)
     sys.exit(code)
+
+
+def _play_mqtt(
+    url: str,
+    topics: Sequence[str],
+    shape: str,
+    faults: Sequence[Fault],
+    likeness: tuple[int, float | None, float | None, int, float],
+) -> None:
+    """Packs that tell a broker how they are. likeness: cells, Ah, SOC in percent, seed, speed."""
+    from vbms.links.mqtt_client import MqttClient
+    from vbms.simulate.mqtt_pack import FAULTS, MqttPack, play
+
+    cells, capacity, soc, seed, speed = likeness
+    _check_names([fault.fault for fault in faults], FAULTS)
+    world = World(seed, speed)
+    share = 0.6 if soc is None else soc / 100
+    packs = [
+        MqttPack(world.add(topic, "mqtt_pack", cells, capacity or 100.0, share), topic, shape)
+        for topic in topics
+    ]
+
+    async def tell() -> int:
+        client = MqttClient("broker", url)
+        try:
+            click.echo(f"{client.where} {' '.join(topics)}")
+            await play(client, packs, world, faults)
+        finally:
+            client.close()
+        return 0
+
+    sys.exit(asyncio.run(_until_told(tell())))
 
 
 def _check_names(faults: Sequence[str], known: Collection[str]) -> None:

@@ -43,10 +43,13 @@ def values_of(
     return found
 
 
-def link(line: "Line") -> shapes.LinkSettings:
+def link(line: "Line", mqtt: shapes.MqttSettings | None) -> shapes.LinkSettings:
+    """`mqtt`: the broker of a link that names none."""
     made: dict[str, object] = dict.fromkeys(shapes.LinkSettings.__slots__)
     made |= values_of(keys.LINK_KEYS[line.kind], line.values)
     made |= {"name": line.name, "kind": line.kind, "baud": line.baud}
+    if line.kind == "mqtt" and made["url"] is None and mqtt is not None:
+        made |= {"url": mqtt.url, "username": mqtt.username, "password": mqtt.password}
     return shapes.LinkSettings(**made)
 
 
@@ -79,12 +82,13 @@ def battery(at: int, entry: "Entry", baud: int | None) -> shapes.BatterySettings
 
 
 def _unit(known: Driver, entry: "Entry", values: "dict[str, object]") -> UnitProfile:
+    declares = known.declared(values_of(known.options, entry.values))
     return UnitProfile(
         entry.text("name"),
         enabled=entry.value("enabled", True),
         serial=entry.value("serial"),
-        declares_ccl="ccl_ma" in known.declares,
-        declares_dcl="dcl_ma" in known.declares,
+        declares_ccl="ccl_ma" in declares,
+        declares_dcl="dcl_ma" in declares,
         needs_settings=known.needs_settings,
         **of_unit(values),
     )

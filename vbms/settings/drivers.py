@@ -1,10 +1,12 @@
 """What drivers declare about themselves, as configuration and `vbms drivers` need it."""
 
+from collections.abc import Mapping
 from types import ModuleType
 
 from vbms.downstream import registry as downstream
 from vbms.options import Option
 from vbms.settings import keys
+from vbms.settings.values import ANY
 from vbms.upstream import registry as upstream
 
 _ADDRESS = "address"  # belongs to one battery, never to a profile
@@ -35,6 +37,11 @@ class Driver:
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
         self.line: str = getattr(module, "LINE", "")  # the kind of line it runs on; "": of bytes
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
+
+    def declared(self, options: "Mapping[str, object]") -> tuple[str, ...]:
+        """The limits that a unit with these options states by itself."""
+        own = getattr(self.module, "declared", None)
+        return self.declares if own is None else own(options)
 
     @property
     def title(self) -> str:
@@ -100,12 +107,12 @@ class Rows:
 
 
 def _union(rows: list[Option], everywhere: bool) -> Option:
-    """One option that takes what any of these takes; all are of one kind."""
+    """One option that takes what any of these takes; of several kinds: anything."""
     lows = [row.low for row in rows if row.low is not None]
     highs = [row.high for row in rows if row.high is not None]
     return Option(
         rows[0].name,
-        rows[0].kind,
+        rows[0].kind if len({row.kind for row in rows}) == 1 else ANY,
         rows[0].default,
         low=min(lows) if len(lows) == len(rows) else None,
         high=max(highs) if len(highs) == len(rows) else None,

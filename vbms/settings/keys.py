@@ -14,7 +14,7 @@ from vbms.settings.values import CURVE, Key
 
 BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
 T35 = "t3.5"  # 3.5 characters at the line's speed
-LINK_KINDS = ("serial", "tcp", "simulate", "ble", "can")
+LINK_KINDS = ("serial", "tcp", "simulate", "ble", "can", "mqtt")
 FAULTS = (
     *("silence", "cut", "flip", "late", "wrong_address", "refuse", "echo", "noise", "half_frame"),
     *("overlap", "filler", "lying_cell", "frozen", "unplug", "restart"),
@@ -175,6 +175,11 @@ LINK_KEYS: dict[str, tuple[Key, ...]] = {
         _formed("channel", forms.PATH, "can0, or a port for slcan", required=True),
         Key("bitrate", INT, default=500_000, low=10_000, high=1_000_000, unit="bit/s",
             help="500000 for inverters"),
+    ),
+    "mqtt": (
+        _formed("url", forms.BROKER, "a broker; unset: that of the mqtt: section"),
+        _text("username", "for the broker"),
+        _text("password", "for the broker"),
     ),
 }  # fmt: skip
 

@@ -71,13 +71,17 @@ class Loader:
         mqtt = sections.checked("mqtt", keys.MQTT_KEYS)
         history = sections.checked("history", keys.HISTORY_KEYS)
         simulate = self._simulate(sections, entries, lines)
+        self._check_brokers(lines, mqtt is not None)
         self._problems.stop()
 
         made = shapes.Settings(cast("dict[str, object]", build.shown_tree(root)))
         made.path = self._path
         made.site_name = str(build.values_of(keys.SITE_KEYS, site)["name"])
         made.state_dir = self._state_dir(top)
-        made.links = {name: build.link(line) for name, line in lines.by_name.items()}
+        made.mqtt = None
+        if mqtt is not None:
+            made.mqtt = shapes.MqttSettings(**build.values_of(keys.MQTT_KEYS, mqtt))
+        made.links = {name: build.link(line, made.mqtt) for name, line in lines.by_name.items()}
         speeds = {name: line.baud for name, line in lines.by_name.items()}
         made.batteries = tuple(
             build.battery(at, entry, speeds[entry.text("link")])
@@ -89,14 +93,19 @@ class Loader:
         made.bank = build.bank(bank[0])
         made.web = web
         made.simulate = simulate
-        made.mqtt = made.history = None
-        if mqtt is not None:
-            made.mqtt = shapes.MqttSettings(**build.values_of(keys.MQTT_KEYS, mqtt))
+        made.history = None
         if history is not None:
             path = str(build.values_of(keys.HISTORY_KEYS, history)["path"])
             made.history = shapes.HistorySettings(path=made.state_dir / path)
         made.warnings = tuple(self._problems.warnings)
         return made
+
+    def _check_brokers(self, lines: Lines, is_there: bool) -> None:
+        for line in lines.by_name.values():
+            if line.kind == "mqtt" and "url" not in line.node.items and not is_there:
+                where = (line.node.file, line.node.line, f"{line.path}.url")
+                text = "is missing, and there is no section mqtt: to take it from"
+                self._problems.add(*where, text, forms.BROKER[2])
 
     def _bank(self, sections: Sections) -> "tuple[dict[str, Given], set[str]]":
         node = sections.part("bank")

@@ -74,9 +74,12 @@ def check_unit(unit: Effective, driver: Driver, problems: Problems) -> None:
             text = f"{slow} is shorter than reply_timeout_ms"
             allowed = f"{unit.value('reply_timeout_ms')} ms or more"
             problems.add(*unit.at("slow_timeout_ms", "reply_timeout_ms"), text, allowed)
+    given: dict[str, object] = {row.name: row.default for row in driver.options}
+    given |= {name: one.value for name, one in unit.values.items() if name in given}
+    declares = driver.declared(given)
     for limit, declared in (("max_charge_a", "ccl_ma"), ("max_discharge_a", "dcl_ma")):
         stated = unit.value(limit) is not None or unit.value("c_rate") is not None
-        if not stated and declared not in driver.declares and not unit.unsure(limit, "c_rate"):
+        if not stated and declared not in declares and not unit.unsure(limit, "c_rate"):
             text = f"is not set, {driver.protocol} reads none: the limit of this unit is 0 A"
             problems.warn(unit.file, unit.line, f"{unit.key}.{limit}", text, "a number, or c_rate")
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
 from vbms.settings import forms, keys
-from vbms.settings.values import CURVE, Key, scale_of
+from vbms.settings.values import ANY, CURVE, Key, scale_of
 
 
 def model_of(name: str, rows: Sequence[Option]) -> type[BaseModel]:
@@ -49,6 +49,8 @@ def schema_of(row: Option) -> dict[str, Any]:
         schema["type"] = "string"
         if not isinstance(row, Key) or row.reader is None:
             schema |= _limits(row, 1, "minLength", "maxLength")
+    elif row.kind == ANY:
+        schema["type"] = ["integer", "string"]
     elif row.kind == CURVE:
         point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         schema |= {"type": "array", "items": point}

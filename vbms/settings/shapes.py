@@ -50,11 +50,14 @@ class LinkSettings(_Item):
         "interface",
         "kind",
         "name",
+        "password",
         "port",
         "tcp_port",
+        "url",
+        "username",
     )
     name: str
-    kind: str  # serial, tcp, simulate, ble or can
+    kind: str  # serial, tcp, simulate, ble, can or mqtt
     baud: int | None  # of serial, tcp and simulate; its own or its profiles'
     port: str | None  # serial
     host: str | None  # tcp
@@ -63,6 +66,9 @@ class LinkSettings(_Item):
     interface: str | None  # can
     channel: str | None
     bitrate: int | None
+    url: str | None  # mqtt
+    username: str | None
+    password: str | None  # never shown
 
     @property
     def byte_us(self) -> int:

@@ -14,6 +14,7 @@ from vbms.settings.problems import choose_from
 from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 
 CURVE = "curve"
+ANY = "any"  # text or number, as no driver is known yet
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,8}", re.ASCII)
 _TRUE = ("true", "yes", "on")
@@ -115,6 +116,8 @@ def allowed(option: Option) -> str:
         text = "true or false"
     elif kind == CHOICE:
         text = either(option.choices)
+    elif kind == ANY:
+        text = "a number or text"
     elif kind == CURVE:
         text = "a list of [x, percent] points"
     elif kind == TEXT:
@@ -251,5 +254,6 @@ _READERS: dict[str, Callable[[Option, Scalar], object]] = {
     MILLI: _read_milli,
     BOOL: _read_bool,
     TEXT: read_text,
+    ANY: lambda option, node: node.text,
     CHOICE: _read_choice,
 }

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 DRIVERS = {
     "byd_pro": "vbms.upstream.byd_pro",
     "jk_pb": "vbms.upstream.jk_pb",
+    "mqtt_pack": "vbms.upstream.mqtt_pack",
 }
 
 
