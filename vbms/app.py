@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import typing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,9 @@ from vbms.plugs import Simulation
 from vbms.ports import Clock
 from vbms.state import NAME, State, StateFile
 from vbms.view import View
+
+if typing.TYPE_CHECKING:
+    from vbms.publisher import Publisher
 
 log = logging.getLogger("vbms")
 
@@ -53,6 +57,7 @@ class Site:
         self.view = View(self)
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
         self.simulation = Simulation(settings)
+        self.publisher: Publisher | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -68,6 +73,7 @@ class Site:
             await self._add_inverter(self.settings, inverter.name)
         self._tick()
         self._tasks.append(asyncio.create_task(self._tick_for_ever(), name="bank"))
+        await self._publish()
 
     async def any_open(self) -> bool:
         """Whether at least one line opened at its first try."""
@@ -111,6 +117,7 @@ class Site:
         for task in self._tasks:
             task.cancel()
         lines: list[Line] = [*self.inverters.values(), *self.lines.values()]
+        lines += [self.publisher] if self.publisher is not None else []
         await asyncio.gather(*(line.stop() for line in lines))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.simulation.close()
@@ -174,6 +181,20 @@ class Site:
         line = kind.make(inverter, link, self.clock, self.bank, path)
         self.inverters[name] = line
         line.start()
+
+    # ---- a broker that wants to know
+
+    async def _publish(self) -> None:
+        """As `mqtt:` says now; without it nothing of MQTT is ever loaded."""
+        wanted = self.settings.mqtt
+        if self.publisher is not None and self.publisher.settings != wanted:
+            await self.publisher.stop()
+            self.publisher = None
+        if self.publisher is None and wanted is not None:
+            from vbms.publisher import Publisher
+
+            self.publisher = Publisher(wanted, self.clock, self.view, self.bank)
+            self.publisher.start()
 
     # ---- the tick
 
@@ -268,6 +289,7 @@ class Site:
             inverter.presenter.cap_ma = bank_cap_ma(self.bank)
         await self._reload_inverters(old, settings)
         await self._serve_batteries(old, settings)
+        await self._publish()
         self._tick()
         count = "%d batteries, %d inverters" % (len(settings.batteries), len(settings.inverters))
         self.journal.say(logging.INFO, events.SERVICE, None, f"reload: done, {count}")

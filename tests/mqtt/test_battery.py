@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -33,12 +34,13 @@ def yaml(broker: Broker, *batteries: str, extra: str = "") -> str:
 
 @asynccontextmanager
 async def running(text: str) -> AsyncIterator[Site]:
-    site = Site(load_text(text, Path("vbms.yaml")))
-    await site.start()
-    try:
-        yield site
-    finally:
-        await site.close()
+    with tempfile.TemporaryDirectory(prefix="vbms-state-") as folder:
+        site = Site(load_text(f"{text}\nstate_dir: {folder}\n", Path("vbms.yaml")))
+        await site.start()
+        try:
+            yield site
+        finally:
+            await site.close()
 
 
 @asynccontextmanager
