@@ -27,6 +27,7 @@ from vbms.lines.inverter import InverterLine, bank_cap_ma
 from vbms.lines.line import Line
 from vbms.plugs import Simulation
 from vbms.ports import Clock
+from vbms.relays.panel import Panel
 from vbms.state import NAME, State, StateFile
 from vbms.view import View
 
@@ -54,6 +55,7 @@ class Site:
         self.kept = State(StateFile(settings.state_dir / NAME))
         self.acknowledged = Acknowledged(self.bank, self.journal, self.kept)
         self.acknowledged.recall(settings)
+        self.panel = Panel(self.clock, self.journal, self.kept)
         self.view = View(self)
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
         self.simulation = Simulation(settings)
@@ -68,6 +70,7 @@ class Site:
 
     async def start(self) -> None:
         """Open everything. Raises LinkError's sentence as ConfigError when no port at all opens."""
+        await self.panel.serve(self.settings.relays)  # off, before anything else
         await self._serve_batteries(self.settings, self.settings)
         for inverter in self.settings.inverters:
             await self._add_inverter(self.settings, inverter.name)
@@ -118,7 +121,7 @@ class Site:
             task.cancel()
         lines: list[Line] = [*self.inverters.values(), *self.lines.values()]
         lines += [self.publisher] if self.publisher is not None else []
-        await asyncio.gather(*(line.stop() for line in lines))
+        await asyncio.gather(self.panel.close(), *(line.stop() for line in lines))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.simulation.close()
         await self.kept.close()
@@ -222,8 +225,17 @@ class Site:
         self.journal.tick(self.bank, self.virtual, self.view.state)
         for name, inverter in self.inverters.items():
             self.journal.inverter(name, not inverter.silent, inverter.asked_ms, now)
+        self._switch(now)
         self.acknowledged.keep(self.settings)
         self.kept.tick(now)
+
+    def _switch(self, now: int) -> None:
+        """The relays follow the bank; what fails switches them off."""
+        try:
+            self.panel.step(self.virtual, self.bank, now)
+        except Exception:
+            self.panel.all_off()
+            log.exception("relays: the decision failed, all are off")
 
     async def _tick_for_ever(self) -> None:
         due = self.clock.now_ms() + TICK_MS
@@ -290,6 +302,7 @@ class Site:
         await self._reload_inverters(old, settings)
         await self._serve_batteries(old, settings)
         await self._publish()
+        await self.panel.serve(settings.relays)
         self._tick()
         count = "%d batteries, %d inverters" % (len(settings.batteries), len(settings.inverters))
         self.journal.say(logging.INFO, events.SERVICE, None, f"reload: done, {count}")

@@ -14,12 +14,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from vbms.aggregate import alarms, member, virtual
+from vbms.aggregate import alarms, member, relay, virtual
 from vbms.aggregate.virtual import Reason, VirtualBattery
 from vbms.web.shapes import RULES, is_live, shown
 
 if typing.TYPE_CHECKING:
-    from vbms.web.site import Site, UnitRow
+    from vbms.web.site import RelayRow, Site, UnitRow
 
 # Field of a VirtualBattery, series, milli-units in one unit, help. Units use the same names.
 QUANTITIES = (
@@ -136,7 +136,8 @@ class _SiteCollector(Collector):
         rows = self._site.units()
         yield from _bank(bank)
         yield from _units(rows)
-        yield _alarms(bank)
+        yield from _alarms(bank)
+        yield from _relays(self._site.relays())
         yield from self._links()
         yield from self._inverters()
         build = GaugeMetricFamily("vbms_build_info", "Always 1; the version", labels=["version"])
@@ -280,12 +281,35 @@ def _units(rows: "typing.Sequence[UnitRow]") -> Iterator[Metric]:
     yield from (cell_voltage, polls, errors)
 
 
-def _alarms(bank: VirtualBattery) -> Metric:
-    """Those that stand; the bank's own under the bank's name."""
+def _alarms(bank: VirtualBattery) -> Iterator[Metric]:
+    """Those that stand, the bank's own under its name; and what the bank as a whole tells."""
     family = GaugeMetricFamily(
         "vbms_unit_alarm", "1 while it stands", labels=["unit", "alarm", "level"]
     )
     for bit, level, unit in bank.alarms:
         for word in alarms.named(bit):
             family.add_metric([unit, word, LEVELS[level]], 1)
-    return family
+    yield family
+    family = GaugeMetricFamily(
+        "vbms_bank_alarm", "1 while the bank tells it", labels=["alarm", "level"]
+    )
+    for word in alarms.named(bank.warnings | bank.protections | bank.criticals):
+        bit = 1 << alarms.NAMES.index(word)
+        level = alarms.level_of(bit, bank.warnings, bank.protections, bank.criticals)
+        family.add_metric([word, LEVELS[level]], 1)
+    yield family
+
+
+def _relays(rows: "typing.Sequence[RelayRow]") -> Iterator[Metric]:
+    on = GaugeMetricFamily("vbms_relay_on", "1 while it is on", labels=["relay"])
+    seconds = GaugeMetricFamily("vbms_relay_on_seconds", "Time on in this charge", labels=["relay"])
+    state = GaugeMetricFamily(
+        "vbms_relay_state", "1 for the state the charger is in", labels=["relay", "state"]
+    )
+    for row in rows:
+        if row.on is not None:
+            on.add_metric([row.name], 1 if row.on else 0)
+        seconds.add_metric([row.name], row.on_ms / 1000)
+        for word in relay.STATES:
+            state.add_metric([row.name, word], 1 if row.state == word else 0)
+    yield from (on, seconds, state)

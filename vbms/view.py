@@ -17,6 +17,7 @@ if typing.TYPE_CHECKING:
     from vbms.aggregate.bank import Unit
     from vbms.app import Site
     from vbms.config import BatterySettings
+    from vbms.relays.panel import One
 
 _REASONS = {
     "starting": "waiting for complete data from the batteries",
@@ -129,6 +130,12 @@ class View:
 
     def acknowledge(self, name: str) -> str | None:
         return self._site.acknowledge(name)
+
+    def relays(self) -> "list[One]":
+        return list(self._site.panel.relays.values())
+
+    def clear_relay(self, name: str) -> str | None:
+        return self._site.panel.clear(name)
 
     def health(self) -> dict[str, object]:
         site = self._site

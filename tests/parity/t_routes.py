@@ -33,6 +33,9 @@ PATHS = (
     "POST /api/units/%ff/acknowledge",
     "GET /api/units/u1/acknowledge",
     "GET /login",
+    "GET /api/relays",
+    "POST /api/relays/garage/clear",
+    "POST /api/relays/shed/clear",
 )
 
 
@@ -59,6 +62,20 @@ class Row:
         self.charge_reasons = alone.charge_reasons
         self.discharge_reasons = alone.discharge_reasons
         self.counters = {"polls": 100, "timeouts": 2, "bad_frames": 1}
+
+
+class Charger:
+    name = "garage"
+    of = None
+    output = "gpio"
+    state = "idle"
+    on = False
+    why = "resting"
+    error = 'a "word"'
+    on_ms = 1234567
+    charger_ma = 12500
+    low_permille = 800
+    timeout_ms = 12600000
 
 
 class Site:
@@ -145,6 +162,12 @@ class Site:
 
     def acknowledge(self, name):
         return None if self.made.acknowledge(name) else name + " is not retired"
+
+    def relays(self):
+        return [Charger()]
+
+    def clear_relay(self, name):
+        return "it is idle"
 
     def wall_ms(self):
         return 1790000000000 + self.now_ms

@@ -61,6 +61,8 @@ class FakeSite:
         self.reply = Histogram()
         self.links: dict[str, LinkStats] = {}
         self.happened: list[tuple[int, str, str, str, str | None, str]] = []
+        self.chargers: list[object] = []
+        self.cleared: list[str] = []
         self.extra_alarms: list[tuple[str, int, str | None, str, str]] = []
 
     def feed(self, key: str, snap: Snapshot, frames: int = 1) -> None:
@@ -106,6 +108,13 @@ class FakeSite:
 
     def acknowledge(self, name: str) -> str | None:
         return None if self._bank.acknowledge(name) else f"{name} is not retired"
+
+    def relays(self) -> list[object]:
+        return self.chargers
+
+    def clear_relay(self, name: str) -> str | None:
+        self.cleared.append(name)
+        return None if name == "garage" else f"{name} is idle"
 
     def health(self) -> dict[str, object]:
         state = self.virtual.state

@@ -123,6 +123,14 @@ def bank(given: "AnyMapping[str, Given]") -> BankProfile:
     return BankProfile(cast(str, values.pop("name")), **values)
 
 
+def relay(output: str, given: "AnyMapping[str, Given]") -> shapes.RelaySettings:
+    made: dict[str, object] = dict.fromkeys(shapes.RelaySettings.__slots__)
+    made |= {"active_low": True, "on_command": (), "off_command": ()}
+    made |= {"command_timeout_ms": 0, "repeat_ms": 0, "output": output}
+    made |= values_of(keys.RELAY_KEYS[output], given)
+    return shapes.RelaySettings(**made)
+
+
 def shown_tree(node: Node, key: str = "") -> object:
     """The file as plain data for showing, secrets as ***."""
     if isinstance(node, Mapping):

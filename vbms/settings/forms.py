@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from vbms.options import INT, TEXT, Option
-from vbms.settings.text import Scalar
+from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 from vbms.settings.values import Wrong, allowed, wrong
 
 BAUDS = (
@@ -15,6 +15,7 @@ BAUDS = (
 )
 _NAME = re.compile(r"[^\W_][\w.-]{0,39}")
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}", re.ASCII)
+_LINE = re.compile(r"[A-Za-z_][A-Za-z0-9_.+-]{0,31}")
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 
 
@@ -105,6 +106,33 @@ def _read_broker(option: Option, node: Scalar) -> str:
     return node.text
 
 
+def _read_gpio_line(option: Option, node: Scalar) -> int | str:
+    text = node.text
+    if not node.quoted and text.isascii() and text.isdigit() and len(text) <= 4:
+        return int(text)
+    if not _LINE.fullmatch(text):
+        raise wrong(option, node, "is no GPIO line")
+    return text
+
+
+def read_argv(option: Option, node: Node) -> tuple[str, ...]:
+    """A program and its arguments, each a word of its own: no shell divides or expands anything."""
+    if isinstance(node, Scalar) and not node.is_null:
+        raise Wrong(("", node.line, f"is {node.shown()}, one text", ARGV))
+    if not isinstance(node, Listing) or not node.items:
+        raise Wrong(("", node.line, "names no program", ARGV))
+    words: list[str] = []
+    for at, item in enumerate(node.items):
+        if isinstance(item, (Listing, Mapping)) or item.is_null:
+            raise Wrong((f"[{at}]", item.line, "is no text", ARGV))
+        if isinstance(item, Resolved) and not item.known:
+            raise Wrong()
+        if "\0" in item.text or (at == 0 and not item.text.strip()):
+            raise Wrong((f"[{at}]", item.line, "is no word of a command", ARGV))
+        words.append(item.text)
+    return tuple(words)
+
+
 Form = tuple[str, Callable[[Option, Scalar], object], str]  # kind, reader, what it takes in words
 
 NAME: Form = (TEXT, _read_name, "1..40 letters, digits, - _ or . without spaces")
@@ -114,4 +142,6 @@ PATH: Form = (TEXT, _read_path, "a path")
 BAUD: Form = (INT, _read_baud, ", ".join(str(baud) for baud in BAUDS))
 LISTEN: Form = (TEXT, _read_listen, "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535")
 HOST: Form = (TEXT, _read_host, "a name or an IP address, the port apart")
+GPIO_LINE: Form = (TEXT, _read_gpio_line, "a number from 0, or the line's name")
+ARGV = "a list: the program and its arguments, such as [/usr/bin/gpioset, -c, gpiochip0]"
 BROKER: Form = (TEXT, _read_broker, "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")

@@ -10,7 +10,7 @@ from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT
 from vbms.settings import forms
 from vbms.settings.curves import FALLS, HUMP, RISES, Shape
 from vbms.settings.forms import Form
-from vbms.settings.values import CURVE, Key
+from vbms.settings.values import CURVE, LIST, Key
 
 BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
 T35 = "t3.5"  # 3.5 characters at the line's speed
@@ -220,7 +220,51 @@ FAULT_KEYS: tuple[Key, ...] = (
     _seconds("at_s", "at_ms", 10_000, 0, 86_400_000, "after the start"),
     _seconds("for_s", "for_ms", 60_000, 0, 86_400_000, "how long"),
 )
+RELAY_OUTPUTS = ("gpio", "command", "simulate")
+RELAY_HEAD = (
+    Key("output", CHOICE, choices=RELAY_OUTPUTS, required=True, help="what drives the relay"),
+)
+_RELAY_ROWS: tuple[Key, ...] = (
+    _formed("name", forms.NAME, "unique; shown everywhere", required=True),
+    _formed("of", forms.NAME, "the battery that is charged; unset: the whole bank"),
+    Key("charger_a", MILLI, "charger_ma", low=100, high=2_000_000, unit="A", required=True,
+        help="what the charger gives: on only where the battery may take as much"),
+    Key("charge_below_percent", MILLI, "low_permille", 800, scale=10, low=100, high=950, unit="%",
+        help="after a full charge it rests until here"),
+    Key("timeout_min", INT, default=210, low=1, high=2880, unit="min",
+        help="a charge that takes longer is given up; counted while the relay is on"),
+    Key("retry", CHOICE, "retry_daily", "manual", choices=("manual", "next_day"),
+        help="after that: when a person says so, or after 24 h"),
+    Key("full_cell_v", MILLI, "full_cell_mv", 3400, low=1500, high=4500, unit="V", words=NONE,
+        help="full too: a cell this high and less allowed than the charger gives, for a minute"),
+)  # fmt: skip
+RELAY_KEYS: dict[str, tuple[Key, ...]] = {
+    "gpio": (
+        *_RELAY_ROWS,
+        _formed("chip", forms.PATH, "as gpiodetect shows it", default="/dev/gpiochip0"),
+        _formed("line", forms.GPIO_LINE, "of that chip, see gpioinfo", required=True),
+        Key("active", CHOICE, "active_low", "low", choices=("low", "high"),
+            help="the level that switches the relay on"),
+    ),
+    "command": (
+        *_RELAY_ROWS,
+        Key("on_command", LIST, reader=forms.read_argv, expect=forms.ARGV, required=True,
+            help="run to switch on"),
+        Key("off_command", LIST, reader=forms.read_argv, expect=forms.ARGV, required=True,
+            help="run to switch off"),
+        _seconds("command_timeout_s", "command_timeout_ms", 10_000, 100, 60_000,
+                 "a command that takes longer is ended and counts as failed"),
+        _seconds("repeat_s", "repeat_ms", 0, 0, 3_600_000,
+                 "run the command again each so often; 0: never"),
+    ),
+    "simulate": _RELAY_ROWS,
+}  # fmt: skip
 STATE_DIR = _formed("state_dir", forms.PATH, "unset: $STATE_DIRECTORY, else state/")
 
 # Targets that are claims, and the word that makes them true.
-CLAIMS = {"mosfet_present": "present", "retire_auto": "auto"}
+CLAIMS = {
+    "mosfet_present": "present",
+    "retire_auto": "auto",
+    "retry_daily": "next_day",
+    "active_low": "low",
+}

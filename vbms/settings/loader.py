@@ -16,6 +16,7 @@ from vbms.settings.entries import BANK_RANK, Entries
 from vbms.settings.lines import Lines
 from vbms.settings.problems import Problems, choose_from
 from vbms.settings.profiles import Profiles
+from vbms.settings.relays import read_relays
 from vbms.settings.sections import Sections, called
 from vbms.settings.text import Mapping, Node, Secrets, from_plain, read_file, read_text
 from vbms.settings.values import Given, Wrong, read
@@ -29,6 +30,7 @@ _SECTIONS = (
     "web",
     "mqtt",
     "history",
+    "relays",
     "simulate",
 )
 _TOP_ROWS = (keys.STATE_DIR,)
@@ -72,6 +74,7 @@ class Loader:
         history = sections.checked("history", keys.HISTORY_KEYS)
         simulate = self._simulate(sections, entries, lines)
         self._check_brokers(lines, mqtt is not None)
+        relays = read_relays(sections, [one.text("name") for one in entries.batteries])
         self._problems.stop()
 
         made = shapes.Settings(cast("dict[str, object]", build.shown_tree(root)))
@@ -93,6 +96,7 @@ class Loader:
         made.bank = build.bank(bank[0])
         made.web = web
         made.simulate = simulate
+        made.relays = relays
         made.history = None
         if history is not None:
             path = str(build.values_of(keys.HISTORY_KEYS, history)["path"])

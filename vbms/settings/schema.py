@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
 from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
 from vbms.settings import forms, keys
-from vbms.settings.values import ANY, CURVE, Key, scale_of
+from vbms.settings.values import ANY, CURVE, LIST, Key, scale_of
 
 
 def model_of(name: str, rows: Sequence[Option]) -> type[BaseModel]:
@@ -54,6 +54,8 @@ def schema_of(row: Option) -> dict[str, Any]:
     elif row.kind == CURVE:
         point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         schema |= {"type": "array", "items": point}
+    elif row.kind == LIST:
+        schema |= {"type": "array", "items": {"type": "string"}, "minItems": 1}
     else:
         schema["type"] = "integer" if row.kind == INT else "number"
         schema |= _limits(row, scale, "minimum", "maximum")
@@ -105,6 +107,13 @@ def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dic
         __base__=model_of("Page", keys.WEB_KEYS),
         hosts=(list[str], Field(default_factory=list)),
     )
+    relays: Any = None
+    for output, rows in keys.RELAY_KEYS.items():
+        said: Any = (Literal[output], ...)
+        relay = create_model(
+            f"Relay {output}", __base__=model_of(f"Charger {output}", rows), output=said
+        )
+        relays = relay if relays is None else relays | relay
     bank = model_of("Bank", (*keys.BANK_KEYS, *keys.LIMIT_KEYS))
     battery = model_of("Battery", batteries)
     inverter = model_of("Inverter", inverters)
@@ -117,6 +126,7 @@ def json_schema(batteries: Sequence[Option], inverters: Sequence[Option]) -> dic
         "web": (optional(web), None),
         "mqtt": (optional(model_of("Mqtt", keys.MQTT_KEYS)), None),
         "history": (optional(model_of("History", keys.HISTORY_KEYS)), None),
+        "relays": (list[relays], Field(default_factory=list)),
         "simulate": (optional(simulate), None),
         "state_dir": (Annotated[Any, WithJsonSchema(schema_of(keys.STATE_DIR))], None),
     }

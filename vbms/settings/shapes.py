@@ -186,6 +186,43 @@ class HistorySettings(_Item):
     path: Path
 
 
+class RelaySettings(_Item):
+    """A charger behind a relay."""
+
+    __slots__ = (
+        "active_low",
+        "charger_ma",
+        "chip",
+        "command_timeout_ms",
+        "full_cell_mv",
+        "line",
+        "low_permille",
+        "name",
+        "of",
+        "off_command",
+        "on_command",
+        "output",
+        "repeat_ms",
+        "retry_daily",
+        "timeout_min",
+    )
+    name: str
+    output: str  # gpio, command or simulate
+    of: str | None  # a battery; None: the whole bank
+    charger_ma: int
+    low_permille: int
+    timeout_min: int
+    retry_daily: bool  # after a time-out; else a person has to say so
+    full_cell_mv: int | None
+    chip: str | None  # gpio
+    line: "int | str | None"
+    active_low: bool
+    on_command: tuple[str, ...]  # command
+    off_command: tuple[str, ...]
+    command_timeout_ms: int
+    repeat_ms: int
+
+
 class Settings:
     """A whole configuration, checked. Equal when all its items are."""
 
@@ -198,6 +235,7 @@ class Settings:
         "links",
         "mqtt",
         "path",
+        "relays",
         "simulate",
         "site_name",
         "state_dir",
@@ -212,6 +250,7 @@ class Settings:
     bank: BankProfile
     web: WebSettings
     simulate: SimulateSettings
+    relays: tuple[RelaySettings, ...]
     mqtt: MqttSettings | None
     history: HistorySettings | None
     state_dir: Path

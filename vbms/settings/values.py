@@ -15,6 +15,7 @@ from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 
 CURVE = "curve"
 ANY = "any"  # text or number, as no driver is known yet
+LIST = "list"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,8}", re.ASCII)
 _TRUE = ("true", "yes", "on")
@@ -148,7 +149,7 @@ def _range(low: int | None, high: int | None, scale: int, unit: str) -> str:
 
 def read(option: Option, node: Node) -> object:
     """The value in the program's units; raises Wrong."""
-    if option.kind == CURVE and isinstance(option, Key) and option.reader is not None:
+    if option.kind in (CURVE, LIST) and isinstance(option, Key) and option.reader is not None:
         return option.reader(option, node)
     if isinstance(node, (Listing, Mapping)):
         raise Wrong(("", node.line, f"is {node.shown()}, not one value", allowed(option)))

@@ -1,7 +1,7 @@
 """HTTP for people and programs: the page, health, the bank in human units, the seed's RPC, metrics.
 
-    GET  /  /healthz  /api/bank  /api/units  /api/events  /metrics
-    POST /api/units/UNIT/acknowledge
+    GET  /  /healthz  /api/bank  /api/units  /api/relays  /api/events  /metrics
+    POST /api/units/UNIT/acknowledge  /api/relays/NAME/clear
     GET or POST  /rpc/METHOD     VBMS.GetSummary  Sys.GetInfo  RPC.List
     GET or POST  /login          a form; token=...  ->  a cookie, where the token is needed
 
@@ -22,6 +22,7 @@ import hashlib
 from microdot import Microdot, Request, Response
 
 from vbms.web.events import events_json
+from vbms.web.relays import relays_json
 from vbms.web.shapes import bank_json, health_json, plain, summary_json, units_json
 
 TYPE_CHECKING = False
@@ -198,13 +199,18 @@ def make_app(site: "Site") -> App:
 
     async def acknowledge(request: Request, unit: str) -> Response:
         name = _decoded(unit)
-        for row in site.units():
-            if row.name == name:
-                refusal = site.acknowledge(name)
-                if refusal is not None:
-                    return _error(409, refusal)
-                return _json('{"ok":true,"unit":%s}' % plain(name))
-        return _error(404, "there is no battery %s; /api/units names all" % name)
+        if name not in [row.name for row in site.units()]:
+            return _error(404, "there is no battery %s; /api/units names all" % name)
+        return _done("unit", name, site.acknowledge(name))
+
+    async def relays(request: Request) -> Response:
+        return _json(relays_json(site))
+
+    async def clear(request: Request, relay: str) -> Response:
+        name = _decoded(relay)
+        if name not in [row.name for row in site.relays()]:
+            return _error(404, "there is no relay %s; /api/relays names all" % name)
+        return _done("relay", name, site.clear_relay(name))
 
     async def metrics(request: Request) -> Response:
         return Response(site.metrics_text(), 200, _METRICS)
@@ -223,6 +229,8 @@ def make_app(site: "Site") -> App:
     app.get("/api/units")(units)
     app.get("/api/events")(events)
     app.post("/api/units/<unit>/acknowledge")(acknowledge)
+    app.get("/api/relays")(relays)
+    app.post("/api/relays/<relay>/clear")(clear)
     app.get("/metrics")(metrics)
     app.route("/rpc/<method>", methods=["GET", "POST"])(rpc)
     for code in _TEXTS:
@@ -248,6 +256,13 @@ def _json(text: str, code: int = 200) -> Response:
 
 def _error(code: int, text: str) -> Response:
     return _json('{"error":%s}' % plain(text), code)
+
+
+def _done(what: str, name: str, refusal: str | None) -> Response:
+    """After something was to be changed."""
+    if refusal is not None:
+        return _error(409, refusal)
+    return _json('{"ok":true,"%s":%s}' % (what, plain(name)))
 
 
 def _login_page(text: str, code: int = 401) -> Response:

@@ -73,6 +73,46 @@ if TYPE_CHECKING:
         def counters(self) -> Mapping[str, int]:
             """polls timeouts bad_frames foreign refused implausible"""
 
+    class RelayRow(Protocol):
+        """A charger behind a relay."""
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def of(self) -> str | None:
+            """The battery it charges; None: the whole bank."""
+
+        @property
+        def output(self) -> str:
+            """gpio command simulate"""
+
+        @property
+        def state(self) -> str:
+            """initial_charge idle charge timeout fault"""
+
+        @property
+        def on(self) -> bool | None:
+            """How it stands; None: nobody knows."""
+
+        @property
+        def why(self) -> str:
+            """One of aggregate/relay.py's reasons."""
+
+        @property
+        def error(self) -> str | None:
+            """Why it cannot be switched."""
+
+        @property
+        def on_ms(self) -> int:
+            """Of this charge."""
+
+        @property
+        def charger_ma(self) -> int: ...
+        @property
+        def low_permille(self) -> int: ...
+        @property
+        def timeout_ms(self) -> int: ...
+
     class Site(Protocol):
         """The whole installation, asked afresh for every page."""
 
@@ -109,6 +149,11 @@ if TYPE_CHECKING:
 
         def acknowledge(self, name: str) -> str | None:
             """A person has seen that a unit is retired. None: done; else why not."""
+
+        def relays(self) -> Sequence[RelayRow]: ...
+
+        def clear_relay(self, name: str) -> str | None:
+            """A person ends a charger's time-out. None: done; else why not."""
 
         def health(self) -> Mapping[str, object]:
             """ok state reason age_s inverters {name: {open, asked_s_ago}} version."""

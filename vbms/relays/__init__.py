@@ -1,0 +1,1 @@
+"""Relays that switch chargers: what drives them, and who follows the decisions."""
