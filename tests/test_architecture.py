@@ -36,8 +36,8 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     # Ring 1
     ("vbms/wire/", CORE | {"vbms.wire"}, PURE),
     ("vbms/aggregate/", CORE | {"vbms.aggregate"}, PURE),
-    ("vbms/upstream/", CODEC | {"vbms.upstream.jk02"}, PURE),
-    ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02"}, PURE),
+    ("vbms/upstream/", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
+    ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/downstream/", CORE | {"vbms.wire", "vbms.options", "vbms.aggregate"}, PURE),
     # Ring 2
     (
@@ -46,7 +46,11 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
         PURE | {"asyncio"},
     ),
     # Ring 3
-    ("vbms/links/", CORE | {"vbms.wire", "vbms.links"}, STANDARD | {"serial"}),
+    (
+        "vbms/links/",
+        CORE | {"vbms.wire", "vbms.links"},
+        STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast"},
+    ),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),
     ("vbms/web/", CORE | {"vbms.aggregate", "vbms.web"}, PURE | {"microdot", "asyncio", "io"}),

@@ -13,6 +13,7 @@ COMMANDS = {
     "check": "validate the configuration; opens nothing",
     "demo": "the whole thing simulated, with an inverter's screen in this terminal",
     "simulate": "play a device on a serial port or a pty",
+    "scan": "what is out there, as lines for `batteries:`",
     "decode": "frames to values, or the reason for refusing them",
     "merge": "what would the bank say? JSON lines in, JSON lines out",
     "drivers": "every battery and inverter protocol with its options",

@@ -142,8 +142,9 @@ class Site:
             line = self.lines.get(name)
             if line is None:
                 where = settings.links[name]
+                first = batteries[0]
                 link = await self.simulation.battery_link(settings, where, batteries)
-                kind = kinds.of_battery(batteries[0].protocol)
+                kind = kinds.of_battery(first.protocol, where.kind, first.address)
                 line = kind.make(link, self.clock, self._deliver)
                 self.lines[name] = line
                 line.serve(batteries)

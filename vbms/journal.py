@@ -112,7 +112,8 @@ class Journal:
                 " acknowledged or disabled"
             )
         elif state == DISABLED:
-            text = "disabled"
+            snap = unit.snapshot
+            text = f"shown, {snap.note}" if snap is not None and snap.only_shown else "disabled"
         elif state == JOINING:
             level = logging.INFO if before == RETIRED else logging.DEBUG
             text = "answers again, joining" if before == RETIRED else "answers, joining"

@@ -9,6 +9,7 @@ INT = "int"
 BOOL = "bool"
 TEXT = "text"
 CHOICE = "choice"
+DEVICE = "device"  # a Bluetooth device: its MAC, kept in capitals, or the name it advertises
 MILLI = "milli"  # a human decimal number in YAML (55.2), an int in milli-units in the program
 
 # Cadence of a request slot, beside a number of milliseconds.

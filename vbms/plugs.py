@@ -38,7 +38,8 @@ class Simulation:
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
     ) -> Link:
         if link.kind != "simulate":
-            return real_link(link, kinds.of_battery(batteries[0].protocol))
+            first = batteries[0]
+            return real_link(link, kinds.of_battery(first.protocol, link.kind, first.address))
         from vbms.simulate import site
         from vbms.simulate.faults import Fault
         from vbms.simulate.world import World

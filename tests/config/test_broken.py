@@ -48,7 +48,7 @@ BROKEN = [
     ("a profile elsewhere", changed("    profile: byd_pro_2_5", "    profile: ../../secrets"), 14, "batteries[1].profile", "no profile's name", "profiles/"),
     ("an inverter's profile on a battery", changed("    profile: byd_pro_2_5", "    profile: deye_rs485"), 14, "batteries[1].profile", "no profile battery/deye_rs485", "known"),
     ("a battery's profile on an inverter", changed(DEYE, "profile: jk_pb, link: inv}"), 19, "inverters[0].profile", "no profile inverter/jk_pb", "deye_rs485"),
-    ("a base as a profile", changed("    profile: byd_pro_2_5", "    profile: lfp_16s"), 14, "batteries[1].profile", "names no protocol", "byd_pro, jk_pb"),
+    ("a base as a profile", changed("    profile: byd_pro_2_5", "    profile: lfp_16s"), 14, "batteries[1].profile", "names no protocol", "byd_pro, "),
     ("an unknown protocol", battery("protocol: jk_pd"), 17, "batteries[1].protocol", "no battery protocol jk_pd", "jk_pb"),
     ("a missing link", changed("    link: bms", "    link: bsm"), 15, "batteries[1].link", "no link bsm", "nearest: bms"),
     ("a battery on a CAN link", changed("    link: bms", "    link: can"), 15, "batteries[1].link", "does not run over can, a can link", "serial, tcp, simulate"),

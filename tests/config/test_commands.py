@@ -89,7 +89,7 @@ def test_schema_knows_every_key_and_its_bounds() -> None:
     schema = json.loads(done.stdout)
     parts = schema["$defs"]
     assert set(schema["required"]) == {"links", "batteries"}
-    assert parts["Battery"]["required"] == ["name", "profile", "link", "address"]
+    assert parts["Battery"]["required"] == ["name", "profile", "link"]
     assert parts["Battery"]["additionalProperties"] is False
     keys = parts["Battery"]["properties"]
     assert keys["address"]["type"] == ["integer", "string"]  # which, the driver knows

@@ -13,7 +13,7 @@ import pytest
 from vbms.aggregate.snapshot import Snapshot
 from vbms.commands.decode import read
 from vbms.errors import FrameError, RefusedError
-from vbms.upstream import byd_pro, jk_pb
+from vbms.upstream import byd_pro, jk_ble, jk_pb
 from vbms.wire.receiver import Receiver
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "vectors"
@@ -47,7 +47,7 @@ DIFFERENT: dict[tuple[str, str], tuple[Any, str]] = {
 for _name in ("devinfo_PB2A16S20P_15.37", "devinfo_B2A25SRP_11.55"):
     DIFFERENT[("device_passcode", _name)] = ("***", SECRET)
     DIFFERENT[("setup_passcode", _name)] = ("***", SECRET)
-for _name in ("devinfo_B2A24S15P_10.07", "devinfo_B2A24S_3.2.3"):
+for _name in ("devinfo_B2A24S15P_10.07", "devinfo_B2A24S_3.2.3", "devinfo_B2A16S_3.3.0"):
     DIFFERENT[("device_passcode", _name)] = ("***", SECRET)
 
 
@@ -178,17 +178,55 @@ def test_jk_pb(entry: dict[str, Any]) -> None:
         assert frames_of(jk_pb.Codec(address=3), data + bytes(20)) == []
 
 
-@pytest.mark.parametrize("entry", entries("jk02_32s") + entries("jk02_24s"))
+@pytest.mark.parametrize("entry", entries("jk02_32s") + entries("jk02_24s") + entries("jk04"))
 def test_jk02(entry: dict[str, Any]) -> None:
     bad = "error" in entry["expect"]
-    both = entry["protocol"] == "jk_ble_command"  # one command set for both layouts
-    for protocol in ("jk02_32s", "jk02_24s") if both else (entry["protocol"],):
+    both = entry["protocol"] == "jk_ble_command"  # one command set for all layouts
+    layout = ("jk02_32s", "jk02_24s", "jk04") if both else (entry["protocol"],)
+    for protocol in (*layout, "jk_ble"):
         if bad:
             refused(protocol, entry)
             continue
         said, refusal = read(protocol, bytes.fromhex(entry["hex"]))
         assert refusal is None
         compare(entry, said)
+
+
+def info_of(entry: dict[str, Any]) -> bytes | None:
+    """Device info of the same unit, if the files have it: names end in model and firmware."""
+    unit = [word for word in entry["name"].split("_") if "." in word or "S" in word[1:]][:2]
+    for parameter in entries(entry["protocol"]):
+        (other,) = parameter.values
+        if isinstance(other, dict) and other["name"] == "devinfo_" + "_".join(unit):
+            return bytes.fromhex(other["hex"])
+    return None
+
+
+@pytest.mark.parametrize("entry", entries("jk02_32s") + entries("jk02_24s") + entries("jk04"))
+def test_jk_ble_codec(entry: dict[str, Any]) -> None:
+    """On the air: among AT noise, echoes and the ready frame, and whatever the layout."""
+    data = bytes.fromhex(entry["hex"])
+    codec = jk_ble.Codec()
+    noise = b"AT\r\n" * 3 + bytes.fromhex("aa5590ebc8010100000000000000000000000044")
+    frames = frames_of(codec, noise + data + noise)
+    if "error" in entry["expect"] or entry["protocol"] == "jk_ble_command":
+        assert frames == []
+        if entry["name"].startswith("cmd_request"):
+            assert data in {request for _, request in codec.requests()}
+        return
+    assert frames == [data]
+    assert codec.slot(data) == {2: 0, 1: 1, 3: 2}[data[4]]
+    if data[4] != 2:
+        return
+    for info in {None, info_of(entry)}:
+        snap = codec.decode((data, None, info), 7)
+        for name, value in entry["expect"].items():
+            target, expected = wanted(name, value)
+            if target in ("voltage_mv", "current_ma", "soc_permille", "mosfet_mc", "cells_mv"):
+                found = getattr(snap, target)
+                assert (list(found) if target == "cells_mv" else found) == expected, target
+        assert snap.only_shown == (entry["protocol"] == "jk04")
+        assert snap.note is None or snap.only_shown
 
 
 def test_a_vector_can_fail() -> None:

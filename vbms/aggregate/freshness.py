@@ -6,6 +6,7 @@
     lost      age <= 30 min, or never heard
     retired   longer than that: no longer expected, still counted until a person acknowledges it;
               an acknowledgement ends with the next admitted frame
+    disabled  by a person, or because it is no battery's BMS and only shown: counts for nothing
 
 Also here: whether a fresh unit is really on the bus (its voltage is the others'), and how long the
 bus has been neither full nor empty, which is what frees the limit of a unit that went silent.
@@ -59,7 +60,7 @@ class Life:
         age = max(0, now_ms - self.heard_ms)
         member.age_ms = age
         profile = member.profile
-        if not profile.enabled:
+        if not profile.enabled or member.snapshot is not None and member.snapshot.only_shown:
             member.state = DISABLED
         elif self.seen and age <= member.fresh_ms:
             member.state = FRESH if self.joined else JOINING

@@ -45,7 +45,7 @@ FIELDS = (
 class Snapshot:
     """What one unit said; unknown fields are None, alarm words 0."""
 
-    __slots__ = FIELDS
+    __slots__ = FIELDS + ("only_shown",)
 
     taken_ms: int | None
     voltage_mv: int | None
@@ -77,6 +77,7 @@ class Snapshot:
     protections: int
     criticals: int
     note: str | None
+    only_shown: bool
     serial: str | None
     model: str | None
 
@@ -90,5 +91,6 @@ class Snapshot:
         self.charge_ok = self.discharge_ok = self.charge_open = self.discharge_open = None
         self.warnings = self.protections = self.criticals = 0
         self.note = self.serial = self.model = None
+        self.only_shown = False  # True: no battery's BMS, such as a balancer; no bank counts it
         for name in values:
             setattr(self, name, values[name])

@@ -18,7 +18,10 @@ from vbms.aggregate import alarms
 from vbms.commands.decoding import Reading, Values
 from vbms.errors import FrameError, RefusedError
 
-PROTOCOLS = ("byd_pro", "jk_pb", "jk_pb_modbus", "jk02_32s", "jk02_24s", "deye_rs485", "mqtt_pack")
+PROTOCOLS = (
+    *("byd_pro", "jk_pb", "jk_pb_modbus", "jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd"),
+    *("mqtt_pack", "deye_rs485"),
+)
 
 # Ending of a name: unit for people, its size in the name's unit, decimal places.
 _UNITS = (
@@ -33,6 +36,7 @@ _UNITS = (
     ("_us", "us", 1, 0),
     ("_h", "h", 1, 0),
 )
+_JK_LAYOUTS = {"jk_ble": 0, "jk02_32s": 32, "jk02_24s": 24, "jk04": 4}
 _ALARM_WORDS = ("warnings", "protections", "criticals")
 
 
@@ -43,10 +47,11 @@ _ALARM_WORDS = ("warnings", "protections", "criticals")
 def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
-    PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk02_32s, jk02_24s, deye_rs485 or mqtt_pack. The
-    bytes come as hex digits (spaces allowed), from a file of hex digits or bytes, or from standard
-    input. A file of test vectors (JSON) is decoded entry by entry. A message of mqtt_pack may come
-    as the text it is, with its topic as `mosquitto_sub -v` prints it, or without.
+    PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk_ble (which finds its layout, or is told it:
+    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack or deye_rs485. The bytes come as hex digits (spaces
+    allowed), from a file of hex digits or bytes, or from standard input. A file of test vectors
+    (JSON) is decoded entry by entry. A message of mqtt_pack may come as the text it is, with its
+    topic as `mosquitto_sub -v` prints it, or without.
     """
     refused = False
     for title, data in _texts(source) if protocol == "mqtt_pack" else _inputs(source):
@@ -82,10 +87,14 @@ def read(protocol: str, data: bytes) -> Reading:
         from vbms.commands.decoding import jk_pb
 
         return jk_pb.read(data)
-    if protocol.startswith("jk02"):
+    if protocol in _JK_LAYOUTS:
         from vbms.commands.decoding import jk02
 
-        return jk02.read(data, 32 if protocol == "jk02_32s" else 24)
+        return jk02.read(data, _JK_LAYOUTS[protocol])
+    if protocol == "jbd":
+        from vbms.commands.decoding import jbd
+
+        return jbd.read(data)
     from vbms.downstream import registry
 
     codec = registry.load(protocol).Codec()

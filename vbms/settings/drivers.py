@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from vbms.downstream import registry as downstream
+from vbms.lines import kinds
 from vbms.options import Option
 from vbms.settings import keys
 from vbms.settings.values import ANY
@@ -19,7 +20,6 @@ class Driver:
         "baud",
         "declares",
         "kind",
-        "line",
         "links",
         "module",
         "needs_settings",
@@ -35,13 +35,16 @@ class Driver:
         self.baud: int | None = getattr(module, "BAUD", None)
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
-        self.line: str = getattr(module, "LINE", "")  # the kind of line it runs on; "": of bytes
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
 
     def declared(self, options: "Mapping[str, object]") -> tuple[str, ...]:
         """The limits that a unit with these options states by itself."""
         own = getattr(self.module, "declared", None)
         return self.declares if own is None else own(options)
+
+    def line(self, link_kind: str, address: object) -> str:
+        """The kind of line it runs on over such a link; "": the usual one of bytes."""
+        return kinds.named(self.module, link_kind, address)
 
     @property
     def title(self) -> str:

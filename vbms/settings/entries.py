@@ -14,7 +14,7 @@ from vbms.settings.profiles import Profile, Profiles
 from vbms.settings.rules import Place, check_unique
 from vbms.settings.sections import Sections
 from vbms.settings.text import Mapping, Scalar
-from vbms.settings.values import Given, human
+from vbms.settings.values import Given, allowed, human
 
 BANK_RANK = 100
 _PLACE_RANK = 200
@@ -193,9 +193,18 @@ class Entries:
         addresses: list[tuple[object, str, Place]] = []
         for one in self.batteries:
             address = one.good.get("address")
-            if address is not None and one.driver is not None and one.text("link"):
-                identity = (one.text("link"), one.driver.protocol, address.value)
+            known = one.driver
+            if known is None or not one.text("link"):
+                continue
+            if address is not None:
+                identity = (one.text("link"), known.protocol, address.value)
                 addresses.append((identity, str(address.value), one.place("address")))
+            elif "address" not in one.bad and any(
+                option.name == "address" and not option.required for option in known.options
+            ):
+                alone = (one.text("link"), known.protocol, None)
+                said = f"{one.text('link')} without an address"
+                addresses.append((alone, said, one.place("address")))
         check_unique(addresses, "an address once for each link and protocol", self._problems)
         self._compare_kinds()
         outputs: list[tuple[object, str, Place]] = []
@@ -221,12 +230,36 @@ class Entries:
             link = one.text("link")
             if one.driver is None or not link:
                 continue
+            self._check_address(one, one.driver)
             other = first.setdefault(link, one)
-            if other.driver is not None and other.driver.line != one.driver.line:
+            if self._line_of(other) != self._line_of(one):
+                assert other.driver is not None
                 place = one.place("link")
                 text = f"{one.driver.protocol} cannot share {link} with {other.place().name}, "
                 text += f"a {other.driver.protocol}"
                 self._problems.add(place.file, place.line, place.key, text, "a link of its own")
+
+    def _line_of(self, one: Entry) -> str:
+        line = self._lines.by_name.get(one.text("link"))
+        assert one.driver is not None
+        return one.driver.line(line.kind if line else "", one.value("address"))
+
+    def _check_address(self, one: Entry, known: Driver) -> None:
+        """A driver that takes an address where units share a medium, and none where they do not."""
+        if not any(option.name == "address" and not option.required for option in known.options):
+            return
+        line = self._lines.by_name.get(one.text("link"))
+        has_one = one.value("address") is not None
+        if line is None or "address" in one.bad or line.kind == "simulate":
+            return
+        place = one.place("address" if has_one else "")
+        where = (place.file, place.line, f"{one.path}.address")
+        if line.kind == "ble" and not has_one:
+            option = next(option for option in known.options if option.name == "address")
+            self._problems.add(*where, f"is missing on {line.name}, a ble link", allowed(option))
+        elif line.kind != "ble" and has_one:
+            text = f"a {known.protocol} has none on {line.name}, a {line.kind} link"
+            self._problems.add(*where, text, "no address, and one battery on the link")
 
     def _compare_slots(self) -> None:
         slots = []

@@ -169,7 +169,11 @@ LINK_KEYS: dict[str, tuple[Key, ...]] = {
         _LINE_BAUD,
     ),
     "simulate": (_LINE_BAUD,),
-    "ble": (_text("adapter", "Bluetooth adapter", default="hci0", low=1, high=40),),
+    "ble": (
+        _text("adapter", "Bluetooth adapter", default="hci0", low=1, high=40),
+        Key("connections", INT, default=8, low=1, high=40,
+            help="it holds at once; more units than that take turns"),
+    ),
     "can": (
         _text("interface", "as python-can names it", default="socketcan", low=1, high=40),
         _formed("channel", forms.PATH, "can0, or a port for slcan", required=True),

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
+from vbms.options import BOOL, CHOICE, DEVICE, INT, MILLI, TEXT, Option
 from vbms.settings import forms, keys
 from vbms.settings.values import ANY, CURVE, LIST, Key, scale_of
 
@@ -45,7 +45,7 @@ def schema_of(row: Option) -> dict[str, Any]:
         schema["type"] = "boolean"
     elif row.kind == CHOICE:
         schema["enum"] = list(row.choices)
-    elif row.kind == TEXT:
+    elif row.kind in (TEXT, DEVICE):
         schema["type"] = "string"
         if not isinstance(row, Key) or row.reader is None:
             schema |= _limits(row, 1, "minLength", "maxLength")

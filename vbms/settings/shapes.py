@@ -46,6 +46,7 @@ class LinkSettings(_Item):
         "baud",
         "bitrate",
         "channel",
+        "connections",
         "host",
         "interface",
         "kind",
@@ -63,6 +64,7 @@ class LinkSettings(_Item):
     host: str | None  # tcp
     tcp_port: int | None
     adapter: str | None  # ble
+    connections: int | None
     interface: str | None  # can
     channel: str | None
     bitrate: int | None

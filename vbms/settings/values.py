@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from vbms.options import BOOL, CHOICE, INT, MILLI, TEXT, Option
+from vbms.options import BOOL, CHOICE, DEVICE, INT, MILLI, TEXT, Option
 from vbms.settings.problems import choose_from
 from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 
@@ -18,6 +18,8 @@ ANY = "any"  # text or number, as no driver is known yet
 LIST = "list"
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,8}", re.ASCII)
+_MAC = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+_LONGEST_NAME = 40  # of a Bluetooth device, in characters
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 _LONGEST_TEXT = 200
@@ -117,6 +119,8 @@ def allowed(option: Option) -> str:
         text = "true or false"
     elif kind == CHOICE:
         text = either(option.choices)
+    elif kind == DEVICE:
+        text = "a MAC such as C8:47:80:12:34:56, or the name that the device advertises"
     elif kind == ANY:
         text = "a number or text"
     elif kind == CURVE:
@@ -250,6 +254,16 @@ def _read_choice(option: Option, node: Scalar) -> str:
     return node.text
 
 
+def _read_device(option: Option, node: Scalar) -> str:
+    """A MAC in capitals with colons, whatever it was; else a name."""
+    text = node.text
+    if _MAC.fullmatch(text):
+        return text.upper().replace("-", ":")
+    if ":" in text or not text.isprintable() or not 1 <= len(text) <= _LONGEST_NAME:
+        raise wrong(option, node, "is no MAC and no name")
+    return text
+
+
 _READERS: dict[str, Callable[[Option, Scalar], object]] = {
     INT: _read_int,
     MILLI: _read_milli,
@@ -257,4 +271,5 @@ _READERS: dict[str, Callable[[Option, Scalar], object]] = {
     TEXT: read_text,
     ANY: lambda option, node: node.text,
     CHOICE: _read_choice,
+    DEVICE: _read_device,
 }

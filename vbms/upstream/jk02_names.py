@@ -4,7 +4,7 @@ Names are the maker's tables' in short; quantities are ints in milli-units and s
 means for the battery is `jk02.py`'s business: here a frame is shown as it is, but its passwords.
 """
 
-from vbms.upstream import jk02
+from vbms.upstream import jk02, jk04
 from vbms.wire.fields import Field, Table
 
 Values = dict[str, object]
@@ -166,6 +166,19 @@ _LIVE_TABLES = {
 _SETTINGS_TABLES = {32: _table(_SETTINGS + _SETTINGS_32S), 24: _table(_SETTINGS + _SETTINGS_24S)}
 _INFO_TABLE = _table(_INFO)
 
+# JK04: integers, and floats that become thousandths.
+_JK04_LIVE = (("balance_state", "B", 220, 1), ("runtime_s", "I", 286, 1))
+_JK04_LIVE_FLOATS = (("avg_cell_mv", 202), ("delta_cell_mv", 206), ("balance_current_ma", 222))
+_JK04_SETTINGS = (("cell_count", "B", 34, 1), ("balance_switch", "B", 114, 1))
+_JK04_SETTINGS_FLOATS = (
+    ("power_off_mv", 38),
+    ("vref_mv", 74),
+    ("balance_start_mv", 98),
+    ("balance_trigger_mv", 106),
+    ("max_balance_ma", 110),
+)
+_JK04_RESISTANCES_AT = 102
+
 
 def names(frame: bytes, cells: int = 32) -> Values:
     """What a checked payload of any type says, by name, beside what its Snapshot says."""
@@ -174,6 +187,26 @@ def names(frame: bytes, cells: int = 32) -> Values:
     if frame[4] == jk02.INFO:
         return _info(frame)
     return _live(frame, cells)
+
+
+def jk04_names(frame: bytes, _cells: int = 0) -> Values:
+    """The same for a checked JK04 payload."""
+    if frame[4] == jk02.INFO:
+        return _info(frame)
+    live = frame[4] == jk02.LIVE
+    found = _tidy(_table(_JK04_LIVE if live else _JK04_SETTINGS).read(frame))
+    for name, at in _JK04_LIVE_FLOATS if live else _JK04_SETTINGS_FLOATS:
+        found[name] = _float_milli(frame, at)
+    if live:
+        end = _JK04_RESISTANCES_AT + 4 * len(jk04.cells(frame))
+        found["wire_res_mohm"] = [
+            _float_milli(frame, at) for at in range(_JK04_RESISTANCES_AT, end, 4)
+        ]
+    return found
+
+
+def _float_milli(frame: bytes, at: int) -> int | None:
+    return jk04.milli(int.from_bytes(frame[at : at + 4], "little"))
 
 
 def _tidy(values: dict[str, "int | bytes | tuple[int, ...]"]) -> Values:

@@ -6,6 +6,8 @@ if TYPE_CHECKING:
 
 DRIVERS = {
     "byd_pro": "vbms.upstream.byd_pro",
+    "jbd": "vbms.upstream.jbd",
+    "jk_ble": "vbms.upstream.jk_ble",
     "jk_pb": "vbms.upstream.jk_pb",
     "mqtt_pack": "vbms.upstream.mqtt_pack",
 }

@@ -2,8 +2,8 @@
 
 from vbms.commands.decoding import Reading, Values, only, snapshot_values
 from vbms.errors import FrameError
-from vbms.upstream import jk02
-from vbms.upstream.jk02_names import names
+from vbms.upstream import jk02, jk04, jk_ble
+from vbms.upstream.jk02_names import jk04_names, names
 from vbms.wire.crc import sum8
 
 COMMAND_HEADER = b"\xaa\x55\x90\xeb"
@@ -27,28 +27,50 @@ def check_payload(data: bytes) -> None:
 
 
 def show(payloads: list[bytes], cells: int = 32) -> Values:
-    """The newest payload of each type as one picture; without live data the named values alone."""
+    """The newest payload of each type as one picture; without live data the named values alone.
+
+    `cells` is the layout: 32, 24 or 4 for JK04; 0: the one that fits.
+    """
     newest: dict[int, bytes] = {}
     for payload in payloads:
         newest[payload[4]] = payload
     live = newest.get(jk02.LIVE)
     settings = newest.get(jk02.SETTINGS)
     info = newest.get(jk02.INFO)
+    if not cells:
+        cells = _layout(live, settings, info)
+    named = jk04_names if cells == jk_ble.JK04 else names
     if live is None:
         found: Values = {}
         for static in (info, settings):
             if static is not None:
-                found.update(names(static, cells))
+                found.update(named(static, cells))
         return found
-    found = snapshot_values(jk02.Reader(cells).snapshot(live, settings, info, 0))
-    found.update(names(live, cells))
+    if cells == jk_ble.JK04:
+        found = snapshot_values(jk04.snapshot(live, settings, info, 0))
+    else:
+        found = snapshot_values(jk02.Reader(cells).snapshot(live, settings, info, 0))
+    found.update(named(live, cells))
     if found["cell_count"] is None:  # no settings to ask: what the frame itself shows
         found["cell_count"] = len(found["cells_mv"])
     return found
 
 
+def _layout(live: bytes | None, settings: bytes | None, info: bytes | None) -> int:
+    """The one that fits: by device info and live frame as the codec does it, else by settings."""
+    promised = jk_ble.layout_of(info) if info is not None else 0
+    if live is not None:
+        return jk_ble.picked(live, promised)
+    if not promised and settings is not None and jk04.is_settings(settings):
+        return jk_ble.JK04
+    return promised or 32
+
+
 def read(data: bytes, cells: int) -> Reading:
-    """What came over Bluetooth; a JK refuses nothing there. FrameError for anything unknown."""
+    """What came over Bluetooth; a JK refuses nothing there. FrameError for anything unknown.
+
+    `cells` is the layout, as in `show`.
+    """
     payloads = []
     commands = []
     at = 0
