@@ -38,7 +38,10 @@ RECKONED = (
     "vbms/upstream/jk_pb.py",
     "vbms/downstream/deye_rs485.py",
 )
-CHOSEN = ("vbms/upstream/", "vbms/downstream/", "vbms/web/")  # folders of which a board takes some
+CHOSEN = (  # folders of which a board takes some, and what only some of their files load
+    *("vbms/upstream/", "vbms/downstream/", "vbms/web/"),
+    *("vbms/wire/pylon_ascii.py", "vbms/aggregate/modules.py"),
+)
 ALWAYS = ("__init__.py", "registry.py")
 
 

@@ -39,6 +39,11 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/upstream/", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/downstream/", CORE | {"vbms.wire", "vbms.options", "vbms.aggregate"}, PURE),
+    (
+        "vbms/downstream/pylontech_",
+        CORE | {"vbms.wire", "vbms.options", "vbms.aggregate", "vbms.downstream"},
+        PURE,
+    ),
     # Ring 2
     (
         "vbms/loops/",

@@ -20,8 +20,9 @@ from vbms.errors import FrameError, RefusedError
 
 PROTOCOLS = (
     *("byd_pro", "jk_pb", "jk_pb_modbus", "jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd"),
-    *("mqtt_pack", "deye_rs485"),
+    *("mqtt_pack", "deye_rs485", "pylontech_rs485"),
 )
+TEXTS = ("mqtt_pack", "pylontech_rs485")  # may come as the text they are
 
 # Ending of a name: unit for people, its size in the name's unit, decimal places.
 _UNITS = (
@@ -48,13 +49,14 @@ def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
     PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk_ble (which finds its layout, or is told it:
-    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack or deye_rs485. The bytes come as hex digits (spaces
-    allowed), from a file of hex digits or bytes, or from standard input. A file of test vectors
-    (JSON) is decoded entry by entry. A message of mqtt_pack may come as the text it is, with its
-    topic as `mosquitto_sub -v` prints it, or without.
+    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack, deye_rs485 or pylontech_rs485. The bytes come as hex
+    digits (spaces allowed), from a file of hex digits or bytes, or from standard input. A file of
+    test vectors (JSON) is decoded entry by entry. A frame of pylontech_rs485 may come as the text
+    it is, its end as `\\r`; so may a message of mqtt_pack, with its topic as `mosquitto_sub -v`
+    prints it, or without.
     """
     refused = False
-    for title, data in _texts(source) if protocol == "mqtt_pack" else _inputs(source):
+    for title, data in _texts(source) if protocol in TEXTS else _inputs(source):
         found: Values | list[Values] = {}
         try:
             found, refusal = read(protocol, data)
@@ -95,6 +97,10 @@ def read(protocol: str, data: bytes) -> Reading:
         from vbms.commands.decoding import jbd
 
         return jbd.read(data)
+    if protocol == "pylontech_rs485":
+        from vbms.commands.decoding import pylontech_rs485
+
+        return pylontech_rs485.read(data)
     from vbms.downstream import registry
 
     codec = registry.load(protocol).Codec()

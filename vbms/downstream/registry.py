@@ -6,6 +6,7 @@ if TYPE_CHECKING:
 
 DRIVERS = {
     "deye_rs485": "vbms.downstream.deye_rs485",
+    "pylontech_rs485": "vbms.downstream.pylontech_rs485",
 }
 
 

@@ -37,7 +37,8 @@ class AnsweringLine(InverterLine):
         codec = self._codecs.get(address)
         if codec is None:
             driver = downstream.load(self.settings.protocol)
-            codec = driver.Codec(address=address, **self.settings.options)
+            first = getattr(driver, "FIRST_ADDRESS", 0)
+            codec = driver.Codec(address=first + address, **self.settings.options)
             self._codecs[address] = codec
         return codec
 

@@ -4,10 +4,12 @@ import logging
 
 from vbms.aggregate.bank import Bank
 from vbms.aggregate.ladder import Ladder
+from vbms.aggregate.modules import group_of, module_of
 from vbms.aggregate.present import UNITS, Presenter
 from vbms.aggregate.profile import BankProfile
 from vbms.aggregate.virtual import NORMAL, PARTIAL, SILENT, VirtualBattery
 from vbms.config import InverterSettings
+from vbms.downstream import registry as downstream
 from vbms.lines.line import Line
 from vbms.metrics import Histogram, LinkStats
 from vbms.ports import Clock, Link
@@ -35,6 +37,10 @@ class InverterLine(Line):
         self.state = "starting"
         self.silent = True
         self.told: VirtualBattery | None = None
+        driver = downstream.load(settings.protocol)
+        wanted = settings.options.get("modules", "units") == "units"
+        self._has_modules: bool = getattr(driver, "MODULES", False)
+        self._most_modules: int = getattr(driver, "MOST_MODULES", 0) if wanted else 1
 
     def publish(self, pairs: "Pairs") -> None:
         """From now on this is told: (address, battery) pairs, None: silence there."""
@@ -101,12 +107,44 @@ class InverterLine(Line):
             ladder = self._ladder("", bank)
             self.told = ladder.step(whole, now_ms, bank.up_ms)
             self.state = ladder.state
-            pairs = self.presenter.present(self.told)
+            if self._has_modules:
+                pairs = self._with_modules(bank, self.told, slots, now_ms)
+            else:
+                pairs = self.presenter.present(self.told)
         if self.presenter.notice:
             log.info("%s: %s", self.settings.name, self.presenter.notice)
             self.presenter.notice = None
         self.silent = all(battery is None for _, battery in pairs)
         self.publish(pairs)
+
+    def _with_modules(
+        self,
+        bank: Bank,
+        told: VirtualBattery | None,
+        slots: "list[tuple[int, str]]",
+        now_ms: int,
+    ) -> Pairs:
+        """The bank at the first address, its batteries behind it and at addresses of their own.
+
+        Each battery has a ladder as with `present: units`; while the bank is silent all are.
+        """
+        served = [""] + [key for _, key in slots]
+        for key in [key for key in self._ladders if key not in served]:
+            del self._ladders[key]
+        modules = {}
+        for slot, key in slots:
+            if bank.broken or key not in bank.units or not bank.units[key].profile.enabled:
+                continue
+            alone = self._ladder(key, bank).step(bank.solo(key), now_ms, bank.up_ms)
+            if alone is not None:
+                modules[slot] = module_of(alone, bank.units[key])
+        if told is None:
+            return tuple((slot, None) for slot in range(self._most_modules))
+        group = group_of(told, modules, {key: slot for slot, key in slots})
+        pairs: list[tuple[int, VirtualBattery | None]] = [(0, group)]
+        for slot in range(1, self._most_modules):
+            pairs.append((slot, modules.get(slot)))
+        return tuple(pairs)
 
     def inherit(self, other: "InverterLine") -> None:
         """Go on where the same inverter's line with other settings was: nothing has got worse."""

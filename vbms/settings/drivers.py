@@ -10,6 +10,7 @@ from vbms.settings import keys
 from vbms.settings.values import ANY
 from vbms.upstream import registry as upstream
 
+PRESENTS = ("bank", "units", "shards")
 _ADDRESS = "address"  # belongs to one battery, never to a profile
 
 
@@ -23,7 +24,9 @@ class Driver:
         "links",
         "module",
         "needs_settings",
+        "most_modules",
         "options",
+        "presents",
         "protocol",
     )
 
@@ -36,6 +39,10 @@ class Driver:
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
+
+        # An inverter's: which `present:` it knows, and how many batteries it can show as modules.
+        self.presents: tuple[str, ...] = getattr(module, "PRESENT", PRESENTS)
+        self.most_modules: int | None = getattr(module, "MOST_MODULES", None)
 
     def declared(self, options: "Mapping[str, object]") -> tuple[str, ...]:
         """The limits that a unit with these options states by itself."""

@@ -169,6 +169,13 @@ class Entries:
 
     def _check_inverter(self, entry: Entry) -> None:
         shards = entry.value("shards")
+        said = entry.values.get("present")
+        if said is not None and entry.driver is not None and "present" not in entry.bad:
+            if said.value not in entry.driver.presents:
+                text = f"{entry.driver.protocol} cannot tell {said.value}"
+                allowed = ", ".join(entry.driver.presents)
+                self._problems.add(said.file, said.line, said.key, text, allowed)
+                return
         if shards is None or entry.bad & {"present", "shards"}:
             return
         present = entry.value("present", "bank")
@@ -270,6 +277,15 @@ class Entries:
                 slots.append((slot, isinstance(said, int), one.place()))
         by_unit = any(one.value("present") == "units" for one in self.inverters)
         rules.check_slots(slots, by_unit, self._problems)
+        for one in self.inverters:
+            most = one.driver.most_modules if one.driver is not None else None
+            if most is not None and one.value("modules", "units") == "units":
+                for slot, _, place in slots:
+                    if slot >= most:
+                        text = f"{place.name} is module {slot + 1}: {one.place().name} shows"
+                        text += f" {most}, and the bank with all of them"
+                        allowed = f"slots 0..{most - 1}"
+                        self._problems.warn(place.file, place.line, place.key, text, allowed)
 
     def _compare_ages(self) -> None:
         """How long an inverter may be told what is no longer so."""
