@@ -128,7 +128,7 @@ def test_the_binding_rule_is_one_and_the_others_are_zero() -> None:
         for (name, key), number in series.items()
         if name == "vbms_bank_limit_reason" and ("direction", "charge") in key
     }
-    assert len(rules) == 16 and sum(rules.values()) == 1 and rules["unit_cap"] == 1
+    assert len(rules) == 22 and sum(rules.values()) == 1 and rules["unit_cap"] == 1
 
 
 def test_alarms_stand_by_unit_and_level() -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from vbms import events
 from vbms.acknowledge import Acknowledged
-from vbms.aggregate.bank import Bank
+from vbms.aggregate.controller import Controller
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.snapshot import Snapshot
 from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, VirtualBattery
+from vbms.charging import Charging
 from vbms.clock import MonotonicClock
 from vbms.config import BatterySettings, ConfigErrors, Settings, load
 from vbms.journal import Journal
@@ -47,7 +48,9 @@ class Site:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or MonotonicClock()
-        self.bank = Bank(settings.bank, [battery.unit for battery in settings.batteries])
+        units = [battery.unit for battery in settings.batteries]
+        self.controller = Controller(settings.bank, units)
+        self.bank = self.controller.bank
         self.virtual = VirtualBattery(name=settings.bank.name)
         self.lines: dict[str, BatteryLine] = {}
         self.inverters: dict[str, InverterLine] = {}
@@ -56,6 +59,8 @@ class Site:
         self.acknowledged = Acknowledged(self.bank, self.journal, self.kept)
         self.acknowledged.recall(settings)
         self.panel = Panel(self.clock, self.journal, self.kept)
+        self.charging = Charging(self.controller, self.kept)
+        self.charging.recall()
         self.view = View(self)
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
         self.simulation = Simulation(settings)
@@ -124,6 +129,7 @@ class Site:
         await asyncio.gather(self.panel.close(), *(line.stop() for line in lines))
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.simulation.close()
+        self.charging.keep(self.clock.now_ms(), last=True)
         await self.kept.close()
 
     # ---- batteries
@@ -205,7 +211,8 @@ class Site:
     def _tick(self) -> None:
         now = self.clock.now_ms()
         try:
-            self.virtual = self.bank.tick(now)
+            self._judge_links()
+            self.virtual = self.controller.tick(now)
             if self._failure:
                 log.warning("bank: the merge works again")
                 self._failure = ""
@@ -213,12 +220,12 @@ class Site:
             if repr(error) != self._failure:
                 self._failure = repr(error)
                 log.exception("bank: the merge failed, limits are 0, then silence")
-            self.virtual = self.bank.failed(now)
+            self.virtual = self.controller.failed(now)
         slots = [(battery.slot, battery.name) for battery in self.settings.batteries]
         self._ladder.step(self.virtual, now, self.bank.up_ms)
         for inverter in self.inverters.values():
             try:
-                inverter.tell(self.bank, self.virtual, slots, now)
+                inverter.tell(self.controller, self.virtual, slots, now)
             except Exception:
                 inverter.hush()
                 log.exception("%s: what it is to be told failed, silent", inverter.settings.name)
@@ -228,7 +235,16 @@ class Site:
             self.journal.inverter(name, not inverter.silent, inverter.asked_ms, now)
         self._switch(now)
         self.acknowledged.keep(self.settings)
+        self.charging.keep(now)
         self.kept.tick(now)
+        self.journal.happened(self.controller.events)
+        self.controller.events.clear()
+
+    def _judge_links(self) -> None:
+        """Whether anybody hears what is told, and has a number for each limit."""
+        lines = list(self.inverters.values())
+        self.controller.linked = any(not line.silent for line in lines)
+        self.controller.numbers = (True, all(line.tells_discharge for line in lines))
 
     def _switch(self, now: int) -> None:
         """The relays follow the bank; what fails switches them off."""
@@ -293,11 +309,12 @@ class Site:
             if moved.get(battery.name, place(battery)) != place(battery):
                 # Another battery, though of the same name.
                 del self.bank.units[battery.name]
+                self.controller.forget(battery.name)
                 for inverter in self.inverters.values():
                     inverter.forget(battery.name)
         self.settings = settings
-        self.bank.profile = self._ladder.bank = settings.bank
-        self.bank.enrol([battery.unit for battery in settings.batteries])
+        self._ladder.bank = settings.bank
+        self.controller.enrol(settings.bank, [battery.unit for battery in settings.batteries])
         for inverter in self.inverters.values():
             inverter.presenter.cap_ma = bank_cap_ma(self.bank)
         await self._reload_inverters(old, settings)

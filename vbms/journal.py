@@ -29,6 +29,28 @@ def iso_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_EVENT_LEVELS = {
+    "charged_by_neighbours": logging.WARNING,
+    "disobey": logging.WARNING,
+    "full_failed": logging.WARNING,
+    "soc_drift": logging.WARNING,
+}
+_EVENT_TEXTS = {
+    "charge": "charge phase %s",
+    "charged_by_neighbours": "charged by its neighbours, which no inverter can stop: %s",
+    "disobey": "the inverter does not keep to a limit of 0, %s",
+    "force_charge": "empty, charge from any source: %s",
+    "full": "full, %s",
+    "full_failed": "absorption timed out and the bank is not full: %s",
+    "soc_drift": "the units' SOC has drifted: %s",
+}
+
+
+def event_text(kind: str, text: str) -> str:
+    """An event of the controller as a sentence."""
+    return _EVENT_TEXTS.get(kind, kind.replace("_", " ") + " %s") % text
+
+
 class Journal:
     """Sees every tick and every dropped frame, and writes the changes."""
 
@@ -83,6 +105,11 @@ class Journal:
             self._bank_state = state
         self._limit(CHARGE, virtual.charge_limit_ma, virtual.charge_reasons, virtual)
         self._limit(DISCHARGE, virtual.discharge_limit_ma, virtual.discharge_reasons, virtual)
+
+    def happened(self, events: "list[tuple[str, str, str]]") -> None:
+        """What the controller has to say: (kind, unit or bank, text)."""
+        for kind, name, text in events:
+            log.log(_EVENT_LEVELS.get(kind, logging.INFO), "%s: %s", name, event_text(kind, text))
 
     def _unit(self, unit: Unit) -> None:
         state = unit.state

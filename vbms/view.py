@@ -113,7 +113,7 @@ class View:
         ]
 
     def alone(self, name: str) -> VirtualBattery:
-        return self._site.bank.solo(name)
+        return self._site.controller.solo(name)
 
     def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
         return deye_rs485.words(battery)

@@ -78,7 +78,7 @@ async def test_numbers_follow_the_bank(page: Browser) -> None:
         assert await page.text("#voltage") == "52.87 V"
         assert await page.text("#current") == "+38.5 A"
         assert await page.text("#charge-limit b") == "49.6 A"
-        assert await page.text("#charge-limit .why") == "byd-1: highest cell at 3.442 V"
+        assert await page.text("#charge-limit .why") == "byd-1: cell 14 at 3.442 V"
         assert await page.text("#discharge b") == "100.0 A"
         assert await page.text("#cells") == "3.290 to 3.442 V"
         assert await page.text("#cells-at") == "152 mV, highest byd-1 cell 14"

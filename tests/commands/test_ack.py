@@ -22,6 +22,7 @@ links:
 batteries:
   - {{name: one, profile: byd_pro_2_5, link: a, address: 1, poll_s: 0.2, fresh_s: 1, hold_s: 2, retire_s: 3}}
   - {{name: zwö, profile: byd_pro_2_5, link: a, address: 2, poll_s: 0.2, fresh_s: 1, hold_s: 2, retire_s: 3}}
+bank: {{rise_percent: 100}}
 web: {{listen: 127.0.0.1:{port}{token}}}
 """
 
@@ -97,7 +98,7 @@ async def test_a_retired_unit_is_taken_out_and_stays_out(tmp_path: Path) -> None
         assert both == 100000 and reserved == 10000  # 0.1 C of the silent one, twice
         done = await running.ack("zwö")
         assert done.exit_code == 0 and "zwö: acknowledged" in done.stdout
-        running.second("one")
+        running.second("one", seconds=20)  # no rise for 15 s after a fall
         assert site.virtual.charge_limit_ma == 50000
         kinds = [(row[2], row[4]) for row in site.journal.events.rows()]
         assert ("acknowledge", "zwö") in kinds
@@ -107,10 +108,10 @@ async def test_a_retired_unit_is_taken_out_and_stays_out(tmp_path: Path) -> None
         await running.site.close()
 
     again = Running(tmp_path)  # a restart
-    again.second("one", seconds=5)
+    again.second("one", seconds=6)
     assert again.site.bank.units["zwö"].state == RETIRED
     assert again.site.virtual.charge_limit_ma == 50000 and again.site.virtual.state == "normal"
-    again.second("one", "zwö", seconds=4)
+    again.second("one", "zwö", seconds=6)
     assert again.site.bank.units["zwö"].state == FRESH
     assert again.site.virtual.charge_limit_ma == 100000
     await again.site.close()

@@ -108,7 +108,7 @@ batteries:
 {chr(10).join(rows)}
 inverters:
   - {{name: deye, profile: deye_rs485, link: inv, present: {present}, silent_after_s: 2}}
-bank: {{steady_s: 0.5, start_s: 4}}
+bank: {{steady_s: 0.5, start_s: 4, rise_percent: 100}}
 state_dir: {self._state.name}
 {extra}
 """

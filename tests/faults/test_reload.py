@@ -44,7 +44,7 @@ batteries:
 {rows}
 inverters:
   - {{name: deye, profile: deye_rs485, link: inv, present: {present}}}
-{extra}
+{extra or "bank: {rise_percent: 100}"}
 """
     )
     return path
@@ -98,7 +98,9 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_the_banks_cap_holds_for_all_addresses_together(path: Path) -> None:
-    plant = Plant(write(path, {"a": 1, "b": 2, "c": 3}, extra="bank: {max_charge_a: 40}"))
+    plant = Plant(
+        write(path, {"a": 1, "b": 2, "c": 3}, extra="bank: {max_charge_a: 40, rise_percent: 100}")
+    )
     await plant.start()
     plant.seconds(20, "a", "b", "c")
     assert plant.limits() == {0: 13333, 1: 13333, 2: 13333}
@@ -106,7 +108,7 @@ async def test_the_banks_cap_holds_for_all_addresses_together(path: Path) -> Non
 
 
 async def test_min_fresh_is_the_banks_not_an_addresss(path: Path) -> None:
-    plant = Plant(write(path, {"a": 1, "b": 2}, extra="bank: {min_fresh: 2}"))
+    plant = Plant(write(path, {"a": 1, "b": 2}, extra="bank: {min_fresh: 2, rise_percent: 100}"))
     await plant.start()
     plant.seconds(20, "a", "b")
     assert plant.limits() == {0: 50000, 1: 50000}

@@ -16,7 +16,14 @@ async def test_known_values_in_every_register() -> None:
         assert await plant.registers() is None  # nothing before the data are complete
         await plant.until(plant.answered)
         registers = await plant.registers()
-        assert registers is not None
+        assert registers is not None and registers[LIMIT] < 24750  # it begins low and rises
+
+        async def risen() -> bool:
+            now = await plant.registers()
+            return now is not None and now[LIMIT] == 24750
+
+        await plant.until(risen)
+        registers = await plant.registers()
         assert registers == [
             5304,  # (3 x 52.992 + 2 x 53.120) / 5 = 53.0432 V
             2900,  # 3 x 3 + 2 x 10 A

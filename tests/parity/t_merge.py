@@ -87,7 +87,7 @@ def member(key, healthy):
     unit.sensor_lost = chance.below(10) == 0
     unit.bus_evidence = [chance.below(2) == 0, chance.below(2) == 0]
     if not healthy:
-        unit.latched = [chance.below(15) == 0, chance.below(15) == 0]
+        unit.latched = ["" if chance.below(15) else "cell_latch" for _ in (0, 1)]
     if unit.state == FRESH or chance.below(5):
         unit.take(snapshot(16 if chance.below(9) else 15, healthy))
     return unit

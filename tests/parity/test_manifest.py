@@ -112,5 +112,5 @@ def test_every_file_is_imported_on_the_board(on_board, tmp_path: Path) -> None:
 
 
 def test_fifteen_units_fit_a_board(on_board) -> None:
-    done = on_board(HERE / "t_heap.py", heap=100)
+    done = on_board(HERE / "t_heap.py", heap=200)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -201,7 +201,8 @@ def test_every_rule_of_the_limits_has_its_words() -> None:
     """The rules as the interface lists them."""
     rules = (
         "no_limit_known bms_limit unit_cap c_rate cell temp mosfet soc join missing_input "
-        "not_permitted path_open share blind system_cap none_fresh"
+        "not_permitted path_open share blind system_cap none_fresh "
+        "cell_latch temp_latch zero_hold ramp overrun charge_done"
     )
     assert set(shapes.RULES) == set(rules.split())
 

@@ -9,13 +9,13 @@ young again. Called once a second, and at once after a frame that lowered a limi
 
 from vbms.aggregate import alarms
 from vbms.aggregate.admission import Admission
+from vbms.aggregate.alarm_rows import rows_of, tell
 from vbms.aggregate.freshness import Life, reference_mv
+from vbms.aggregate.latches import Latches
 from vbms.aggregate.limits import CHARGE, DISCHARGE, Surroundings
 from vbms.aggregate.member import (
     DISABLED,
     FRESH,
-    HOLD,
-    JOINING,
     LOST,
     RETIRED,
     Member,
@@ -32,18 +32,17 @@ if TYPE_CHECKING:
     from vbms.aggregate.profile import UnitProfile
     from vbms.aggregate.snapshot import Snapshot
 
-_SOC_SPREAD_PERMILLE = 150
-
 
 class Unit(Member):
     """A member with its filter and its clock."""
 
-    __slots__ = ("admission", "life", "poll_ms", "was_retired")
+    __slots__ = ("admission", "latches", "life", "poll_ms", "was_retired")
 
     def __init__(self, profile: "UnitProfile", now_ms: int):
         super().__init__(profile)
         self.admission = Admission(profile)
         self.life = Life(now_ms)
+        self.latches = Latches()
         self.poll_ms = 0  # as measured
         self.was_retired = False  # since a person last looked: the alarm stays after its return
 
@@ -128,6 +127,7 @@ class Bank:
         unit.take(snap)
         complete = not unit.profile.needs_settings or snap.cell_count is not None
         unit.life.frame(taken, complete)
+        unit.latches.frame(unit)
         if (
             unit.allowed[CHARGE].limit_ma < before[CHARGE]
             or unit.allowed[DISCHARGE].limit_ma < before[DISCHARGE]
@@ -152,6 +152,7 @@ class Bank:
             if unit.admission.tick(self.up_ms):
                 unit.lost_span = ()
                 unit.reckon()
+            unit.latches.update(unit, passed)
         reference = reference_mv(units)
         for unit in units:
             unit.life.watch_bus(unit, reference, passed)
@@ -239,67 +240,4 @@ class Bank:
             if unit.admission.miscounted and unit.state != DISABLED:
                 out.state = ERROR  # 15 cells at the voltage of 16: nothing may be charged
                 out.charge_limit_ma = out.discharge_limit_ma = 0
-        _alarms(out, units, reference, self.begun)
-
-
-def _alarms(out: VirtualBattery, units: "list[Unit]", reference: int | None, begun: bool) -> None:
-    """A warning is any unit's; a protection speaks when its direction is dead, or hardware."""
-    rows = []
-    protections = 0
-    soc_low = soc_high = None
-    for unit in units:
-        if unit.state == DISABLED:
-            continue
-        snap = unit.snapshot
-        if snap is not None and unit.state in (FRESH, HOLD):
-            told = snap.warnings | snap.protections | snap.criticals
-            protections |= snap.protections
-            out.criticals |= snap.criticals
-            bit = 1
-            while bit <= told:
-                level = alarms.level_of(bit, snap.warnings, snap.protections, snap.criticals)
-                if level:
-                    rows.append((bit, level, unit.key))
-                bit <<= 1
-            soc = snap.soc_permille
-            if soc is not None:
-                soc_low = soc if soc_low is None or soc < soc_low else soc_low
-                soc_high = soc if soc_high is None or soc > soc_high else soc_high
-        for bit in _own(unit, reference, begun):
-            rows.append((bit, alarms.WARNING, unit.key))
-        if unit.admission.miscounted:
-            rows.append((alarms.CONFIG, alarms.CRITICAL, unit.key))
-            out.criticals |= alarms.CONFIG
-    if soc_low is not None and soc_high is not None and soc_high - soc_low > _SOC_SPREAD_PERMILLE:
-        rows.append((alarms.SOC_SPREAD, alarms.WARNING, out.name))
-    if begun and units and not out.n_fresh:
-        rows.append((alarms.STALE, alarms.WARNING, out.name))
-    if begun and (out.n_hold or out.n_lost):
-        rows.append((alarms.COMMS, alarms.WARNING, out.name))
-    rows.sort()
-    for bit, _, _ in rows:
-        out.warnings |= bit
-    out.protections = out.criticals
-    if not out.charge_limit_ma:
-        out.protections |= protections & ~alarms.DISCHARGE_ONLY
-    if not out.discharge_limit_ma:
-        out.protections |= protections & ~alarms.CHARGE_ONLY
-    out.alarms = tuple(rows)
-
-
-def _own(unit: Unit, reference: int | None, begun: bool) -> "list[int]":
-    """The bank's own alarms about one unit."""
-    found = []
-    snap = unit.snapshot
-    if unit.admission.mismatch:
-        found.append(alarms.UNIT_MISMATCH)
-    if unit.state == LOST and begun:
-        found.append(alarms.UNIT_LOST)
-    if unit.was_retired:
-        found.append(alarms.UNIT_RETIRED)
-    if unit.state == FRESH and not unit.on_bus:
-        found.append(alarms.VOLTAGE_SPREAD)
-    if unit.state == JOINING and snap is not None and snap.voltage_mv is not None:
-        if reference is not None and abs(snap.voltage_mv - reference) > 1000:
-            found.append(alarms.JOIN_REFUSED)
-    return found
+        tell(out, rows_of(out, units, reference, self.begun))

@@ -9,7 +9,7 @@
 One ladder stands before each address that is answered; time is summed from what `step` is given.
 """
 
-from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, STARTING, ZERO
+from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, STARTING, ZERO, Reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Ladder:
         "_last",
         "_last_ms",
         "_open",
+        "_ramp_ma",
         "_steady_ms",
         "bank",
         "silent_after_ms",
@@ -42,6 +43,7 @@ class Ladder:
         self._last_ms: int | None = None
         self._steady_ms = -1  # how long it has been good; -1: it is not
         self._bad_ms = 0
+        self._ramp_ma: list[int] | None = None  # limits begin at 0 when the link opens
 
     def step(self, now: "VirtualBattery", now_ms: int, up_ms: int) -> "VirtualBattery | None":
         """What the inverter is told now. up_ms: how long the bank has been running."""
@@ -50,13 +52,18 @@ class Ladder:
             passed = now_ms - self._last_ms
         self._last_ms = now_ms
         failed = now.state == ERROR
+        if now.silenced:
+            self._open = False
+            self._steady_ms = -1
+            self.state = SILENT
+            return None
         if now.n_fresh >= self.bank.min_fresh and not failed:
             if not self._open:
                 return self._wait(now, passed, up_ms)
             self._bad_ms = 0
             self.state = NORMAL if now.n_fresh == now.n_total else PARTIAL
             self._last = now
-            return now
+            return self._ramped(now, passed)
         self._steady_ms = -1
         if not self._open:
             if self.state != STARTING:
@@ -73,6 +80,9 @@ class Ladder:
         return last.copy(
             charge_limit_ma=0,
             discharge_limit_ma=0,
+            charge_enabled=False,
+            discharge_enabled=False,
+            force_charge=False,
             state=self.state,
             n_fresh=now.n_fresh,
             n_hold=now.n_hold,
@@ -108,4 +118,32 @@ class Ladder:
         self._bad_ms = 0
         self.state = NORMAL if now.n_fresh == now.n_total else PARTIAL
         self._last = now
-        return now
+        self._ramp_ma = [0, 0]
+        return self._ramped(now, 0)
+
+    def _ramped(self, now: "VirtualBattery", passed: int) -> "VirtualBattery":
+        """After opening each limit begins at 0 and rises as fast as a governed one may."""
+        ramp = self._ramp_ma
+        if ramp is None or not now.charge_step_ma:
+            return now
+        ramp[0] += now.charge_step_ma * passed // 1000
+        ramp[1] += now.discharge_step_ma * passed // 1000
+        charge = min(ramp[0], now.charge_limit_ma)
+        discharge = min(ramp[1], now.discharge_limit_ma)
+        if ramp[0] > now.charge_limit_ma and ramp[1] > now.discharge_limit_ma:
+            self._ramp_ma = None
+            return now
+        return now.copy(
+            charge_limit_ma=charge,
+            discharge_limit_ma=discharge,
+            charge_enabled=charge > 0,
+            discharge_enabled=discharge > 0,
+            charge_reasons=_slowed(now.charge_limit_ma, charge, now.charge_reasons),
+            discharge_reasons=_slowed(now.discharge_limit_ma, discharge, now.discharge_reasons),
+        )
+
+
+def _slowed(limit_ma: int, told_ma: int, reasons: "tuple[Reason, ...]") -> "tuple[Reason, ...]":
+    if told_ma == limit_ma:
+        return reasons
+    return (Reason(None, "ramp", limit_ma, told_ma),) + reasons

@@ -75,6 +75,32 @@ def shifted(curve: "Curve", direction: int, protection_mv: int | None) -> "Curve
     return tuple([(max(x + by, protection_mv + 100), y) for x, y in curve])
 
 
+def shift_mv(member: "Member", direction: int) -> int:
+    """By how much the unit's own protection moves its cell curve, in mV."""
+    snap = member.snapshot
+    protection = None
+    if snap is not None:
+        protection = snap.ovp_mv if direction == CHARGE else snap.uvp_mv
+    if protection is None:
+        return 0
+    return clamp(protection - (_OVP_MV if direction == CHARGE else _UVP_MV), -100, 100)
+
+
+def cell_curve(member: "Member", direction: int) -> "Curve":
+    """The unit's curve over its highest (charge) or lowest cell, moved with its protection."""
+    snap = member.snapshot
+    if direction == CHARGE:
+        return shifted(member.profile.charge_cell, direction, snap.ovp_mv if snap else None)
+    return shifted(member.profile.discharge_cell, direction, snap.uvp_mv if snap else None)
+
+
+def temp_curve(member: "Member", direction: int) -> "Curve":
+    """The unit's curve over its coldest and its hottest cell."""
+    if direction == CHARGE:
+        return member.profile.charge_temperature
+    return member.profile.discharge_temperature
+
+
 class Allowance:
     """What one unit allows in one direction at its last frame, and which rule decided."""
 
@@ -142,12 +168,8 @@ def allowance(member: "Member", direction: int) -> Allowance:
 def _factor(member: "Member", snap: "Snapshot", direction: int) -> "tuple[int, str, int | None]":
     """The smallest derating in permille, its rule and the value it was read at."""
     profile = member.profile
-    if direction == CHARGE:
-        cell, curve = member.cell_max_mv, profile.charge_cell
-        protection, by_temperature = snap.ovp_mv, profile.charge_temperature
-    else:
-        cell, curve = member.cell_min_mv, profile.discharge_cell
-        protection, by_temperature = snap.uvp_mv, profile.discharge_temperature
+    cell = member.cell_max_mv if direction == CHARGE else member.cell_min_mv
+    by_temperature = temp_curve(member, direction)
     cold = member.temp_min_mc
     hot = member.temp_max_mc
     if cell is None or cold is None or hot is None or not member.cells_known:
@@ -155,7 +177,7 @@ def _factor(member: "Member", snap: "Snapshot", direction: int) -> "tuple[int, s
     mosfet = snap.mosfet_mc
     if mosfet is None and profile.mosfet_present:
         return 0, "missing_input", None
-    best = curve_at(shifted(curve, direction, protection), cell)
+    best = curve_at(cell_curve(member, direction), cell)
     rule = "cell"
     at: int | None = cell
     for value in (cold, hot):
@@ -249,10 +271,7 @@ def estimated_cell_mv(member: "Member", direction: int, around: Surroundings) ->
 
 def _blind_temperature(member: "Member", direction: int, around: Surroundings, held: bool) -> int:
     """Temperature derating of a silent unit, in permille; it may have drifted by 3 degrees."""
-    if direction == CHARGE:
-        curve = member.profile.charge_temperature
-    else:
-        curve = member.profile.discharge_temperature
+    curve = temp_curve(member, direction)
     if member.snapshot is None or member.age_ms > LONG_SILENT_MS:
         cold, hot = around.temp_min_mc, around.temp_max_mc
     else:
@@ -300,6 +319,10 @@ def blind_ma(member: "Member", direction: int, around: Surroundings, held: bool)
     return limit
 
 
+def _binding(reason: Reason) -> "tuple[int, str, str]":
+    return reason.limit_ma, reason.unit or "", reason.rule
+
+
 def bank_limit(
     certain: "Sequence[Member]",
     uncertain: "Sequence[tuple[Member, int, str, int | None]]",
@@ -324,24 +347,31 @@ def bank_limit(
     whole = 0
     for member in certain:
         whole += (member.weight_mah or 0) if known else 1
-    terms: list[tuple[int, str, str, int | None]] = []
+    reasons: list[Reason] = []
     for member in certain:
         weight = (member.weight_mah or 0) if known else 1
         own = member.allowed[direction]
-        limit = 0 if member.latched[direction] else own.limit_ma
+        latch = member.latched[direction]
+        limit = 0 if latch else own.limit_ma
+        # Seen to take more than its part: the whole stays the sum of the nominal parts.
+        if known and member.measured_mah > weight:
+            weight = member.measured_mah
         term = limit * whole // weight if weight else limit
-        if term < total_ma and 0 < limit == own.base_ma:
-            share = weight * 1000 // whole if weight else 1000
-            terms.append((term, member.key, "share", share))
-        else:
-            terms.append((term, member.key, own.rule, own.value))
+        rule, value = own.rule, own.value
+        if latch and own.limit_ma:
+            rule, value = latch, member.latch_value(direction)
+        elif term < total_ma and 0 < limit == own.base_ma:
+            rule, value = "share", weight * 1000 // whole if weight else 1000
+        reason = Reason(member.key, rule, value, term)
+        if rule == "cell" or rule == "cell_latch":
+            reason.name_cell(member.cell_max_at if direction == CHARGE else member.cell_min_at)
+        reasons.append(reason)
     for member, limit, rule, value in uncertain:
         weight = (member.weight_mah or 0) if known else 1
         term = limit * (whole + weight) // weight if weight else limit
-        terms.append((term, member.key, rule, value))
-    terms.sort(key=lambda term: (term[0], term[1], term[2]))
-    reasons = [Reason(key, rule, value, term) for term, key, rule, value in terms]
-    best = min(terms[0][0], total_ma)
+        reasons.append(Reason(member.key, rule, value, term))
+    reasons.sort(key=_binding)
+    best = min(reasons[0].limit_ma, total_ma)
     if cap_ma is not None and cap_ma < best:
         best = cap_ma
         reasons.insert(0, Reason(None, "system_cap", cap_ma, cap_ma))

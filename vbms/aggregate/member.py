@@ -28,6 +28,7 @@ class Member:
         "age_ms",
         "allowed",
         "bus_evidence",
+        "cell_excess_mv",
         "cell_max_at",
         "cell_max_mv",
         "cell_min_at",
@@ -39,6 +40,7 @@ class Member:
         "key",
         "latched",
         "lost_span",
+        "measured_mah",
         "on_bus",
         "profile",
         "sensor_lost",
@@ -62,7 +64,8 @@ class Member:
         self.shares_off_bus = True  # an off-the-bus unit that may still carry current
         self.sensor_lost = False
         self.lost_span: tuple[int, ...] = ()  # extremes of the cell sensors before one was lost
-        self.latched = [False, False]  # by direction; set from outside
+        self.latched = ["", ""]  # by direction: the latch that holds its limit at 0, see latches.py
+        self.measured_mah = 0  # the share of current it was seen to take, where that is more
         self.bus_evidence = [False, False]  # ten minutes of a bus that is not full (empty)
         self.told_ma = [0, 0]  # the limit last used for this unit, for showing
         self.take(None)
@@ -76,6 +79,7 @@ class Member:
         self.temp_max_mc: int | None = None
         self.temp_min_mc: int | None = None
         self.cells_known = True
+        self.cell_excess_mv = 0  # sum over its cells of what stands above cell_cv_max
         profile = self.profile
         count = profile.cells
         if snap is not None:
@@ -87,6 +91,9 @@ class Member:
                 if rest:
                     self.cell_max_mv = max(rest)
                     self.cell_min_mv = min(rest)
+                    if self.cell_max_mv > profile.cell_cv_max_mv:
+                        for cell in rest:
+                            self.cell_excess_mv += max(0, cell - profile.cell_cv_max_mv)
                     self.cell_max_at = _index(cells, self.cell_max_mv)
                     self.cell_min_at = _index(cells, self.cell_min_mv)
                 if count is None:
@@ -130,6 +137,13 @@ class Member:
     def is_out(self) -> bool:
         """Retired and out of the account: a person has said so, or its profile lets time decide."""
         return self.state == RETIRED and (self.acknowledged or self.profile.retire_auto)
+
+    def latch_value(self, direction: int) -> int | None:
+        """The reading that a latch waits for: a cell in mV, or a temperature in m°C."""
+        if self.latched[direction] == "temp_latch":
+            hot, cold = self.temp_max_mc, self.temp_min_mc
+            return hot if hot is not None and hot > 25000 else cold
+        return self.cell_max_mv if direction == CHARGE else self.cell_min_mv
 
     def open_both(self) -> bool:
         """Proven open in both directions: its voltage is not the bus's."""

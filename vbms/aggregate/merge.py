@@ -219,12 +219,20 @@ def _voltages(
         floor = max(floor, unit.cells * unit.profile.cell_floor_mv)
     if out.cvl_ceiling_mv is None:
         return
+    for unit in fresh:
+        if unit.snapshot is not None and unit.snapshot.balancing:
+            out.balancing += 1
+        out.cells = max(out.cells, unit.cells or 0)
     asked = out.cvl_ceiling_mv
     for unit in units:
         if unit.state == DISABLED or unit.is_out():
             continue
         wish = unit.charge_voltage_mv()
-        if wish is not None and wish < asked:
+        if wish is None:
+            continue
+        if out.bulk_mv is None or wish < out.bulk_mv:
+            out.bulk_mv = wish
+        if wish < asked:
             asked = wish
     # The floor wins: stopping is a charge limit of 0, never a low voltage.
     out.cvl_mv = max(asked, floor)

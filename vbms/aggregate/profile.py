@@ -9,6 +9,8 @@ from vbms.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     Curve = tuple[tuple[int, int], ...]
 
 CHARGE_CELL = ((3400, 1000), (3450, 400), (3500, 100), (3550, 20), (3580, 0))
@@ -35,6 +37,37 @@ DISCHARGE_TEMPERATURE = (
 )
 MOSFET = ((80000, 1000), (90000, 500), (100000, 0))
 DISCHARGE_SOC = ((0, 100), (20, 100), (50, 500), (100, 1000))
+
+
+# Limits of our own that only warn; None: off. Sag: the lowest cell under its pack's mean.
+WARNINGS = (
+    "warn_cell_high_mv",
+    "warn_cell_low_mv",
+    "warn_temp_high_mc",
+    "warn_temp_low_mc",
+    "warn_soc_low_permille",
+    "warn_soh_low_permille",
+    "warn_delta_mv",
+    "warn_sag_mv",
+)
+WARN: "tuple[int | None, ...]" = (None, None, None, None, None, None, 300, 100)
+
+# What ends a stop by a cell: at rest, and sooner while current flows the other way. Then the lowest
+# cell at which a unit counts as empty, and at which it no longer does.
+RELEASES = (
+    "charge_release_mv",
+    "charge_release_loaded_mv",
+    "discharge_release_mv",
+    "discharge_release_loaded_mv",
+    "cell_empty_mv",
+    "cell_recovered_mv",
+)
+RELEASE = (3450, 3480, 3050, 2950, 2850, 3000)
+# Both are tuples that units share: fifteen profiles of many attributes are much for a board.
+
+
+def _with(row: "tuple[Any, ...]", at: int, value: object) -> "tuple[Any, ...]":
+    return row[:at] + (value,) + row[at + 1 :]
 
 
 class UnitProfile:
@@ -66,10 +99,12 @@ class UnitProfile:
         "mosfet_present",
         "needs_settings",
         "poll_ms",
+        "release",
         "retire_auto",
         "retire_ms",
         "serial",
         "trip_margin_permille",
+        "warn",
     )
 
     def __init__(self, key: str, **values: object):
@@ -87,6 +122,7 @@ class UnitProfile:
         self.cell_cv_max_mv = 3500
         self.cell_floor_mv = 3300  # CVL never goes below this: stopping is a charge limit of 0
         self.cell_dvl_mv = 2900
+        self.release = RELEASE
         self.charge_cell: Curve = CHARGE_CELL
         self.discharge_cell: Curve = DISCHARGE_CELL
         self.charge_temperature: Curve = CHARGE_TEMPERATURE
@@ -102,10 +138,21 @@ class UnitProfile:
         self.hold_ms = 60000
         self.retire_ms = 1800000
         self.retire_auto = False
+        self.warn = WARN
         for name in values:
+            if name in WARNINGS or name in RELEASES:
+                self._set(name, values[name])  # type: ignore[arg-type]
+                continue
             if name not in self.__slots__:
                 raise ConfigError("a unit profile has no %s" % name)
             setattr(self, name, values[name])
+
+    def _set(self, name: str, value: "int | None") -> None:
+        """One of WARNINGS or RELEASES."""
+        if name in WARNINGS:
+            self.warn = _with(self.warn, WARNINGS.index(name), value)
+        else:
+            self.release = _with(self.release, RELEASES.index(name), value)
 
     def fresh_for_ms(self) -> int:
         """How old a frame may be and still count as fresh."""
@@ -115,9 +162,38 @@ class UnitProfile:
 
 
 class BankProfile:
-    """The bank as a whole: its name and the caps of its cables and busbars."""
+    """The bank as a whole: the caps of its cables and busbars, and how it is charged.
 
-    __slots__ = ("max_charge_ma", "max_discharge_ma", "min_fresh", "name", "start_ms", "steady_ms")
+    Per-cell voltages are for LFP; they belong to the bank as its units share one bus.
+    """
+
+    __slots__ = (
+        "absorb_cell_mv",
+        "absorb_ms",
+        "balance_ms",
+        "balanced_mv",
+        "cvl_offset_mv",
+        "disobey_silences",
+        "float_cell_mv",
+        "float_holds",
+        "force_off_mv",
+        "force_off_permille",
+        "force_on_mv",
+        "force_on_permille",
+        "full_cell_mv",
+        "full_days",
+        "max_charge_ma",
+        "max_discharge_ma",
+        "measured_shares",
+        "min_fresh",
+        "name",
+        "rebulk_cell_mv",
+        "rebulk_permille",
+        "rise_permille",
+        "start_ms",
+        "steady_ms",
+        "tail_permille",
+    )
 
     def __init__(self, name: str = "bank", **values: object):
         self.name = name
@@ -126,7 +202,36 @@ class BankProfile:
         self.min_fresh = 1  # units that must be fresh to start without the others
         self.start_ms = 60000  # how long the others are waited for at start
         self.steady_ms = 5000  # how long all must be well before the inverter is answered
+        self.rise_permille = 20  # of the bank's size, by which a limit may rise in a second
+        self.measured_shares = False  # weigh units by the share of current they really take
+        self.absorb_cell_mv = 3380  # mean cell from which absorption may begin
+        self.absorb_ms = 1800000
+        self.balance_ms = 7200000  # absorption of a bank that is not balanced
+        self.balanced_mv = 20  # cell spread within a unit that counts as balanced
+        self.float_cell_mv = 3350
+        self.float_holds = True  # False: after full the charge limit goes to 0 instead
+        self.full_cell_mv = 3400  # mean cell of a full unit, where bulk - 30 mV is not lower
+        self.tail_permille = 50  # of its capacity per hour: a full unit takes no more
+        self.full_days = 14  # ask for a full charge after so many days without one; 0: never
+        self.rebulk_permille = 850
+        self.rebulk_cell_mv = 3300
+        self.force_on_mv = 2900  # ask for a charge from the grid below this cell, or this SOC
+        self.force_off_mv = 3100
+        self.force_on_permille = 50
+        self.force_off_permille = 100
+        self.cvl_offset_mv = 0  # voltage drop of the cables between inverter and bank
+        self.disobey_silences = True  # an inverter that goes on at a limit of 0 loses its BMS
         for name in values:
             if name not in self.__slots__:
                 raise ConfigError("a bank profile has no %s" % name)
             setattr(self, name, values[name])
+
+    def alone(self, key: str) -> "BankProfile":
+        """The same way of charging for one unit told by itself: no caps, no one to wait for."""
+        other = BankProfile(key)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.name = key
+        other.max_charge_ma = other.max_discharge_ma = None
+        other.min_fresh = 1
+        return other

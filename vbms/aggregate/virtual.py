@@ -42,15 +42,26 @@ FIELDS = (
 
 
 class Reason:
-    """Why a limit is what it is: unit (None: the bank), rule, its value, the limit it sets."""
+    """Why a limit is what it is: unit (None: the bank), rule, its value, the limit it sets.
 
-    __slots__ = ("limit_ma", "rule", "unit", "value")
+    `cell` says which one, from 0, where the rule is about a cell; it takes room only there.
+    """
+
+    __slots__ = ("_cell", "limit_ma", "rule", "unit", "value")
 
     def __init__(self, unit: str | None, rule: str, value: int | None, limit_ma: int):
         self.unit = unit
         self.rule = rule
         self.value = value
         self.limit_ma = limit_ma
+
+    @property
+    def cell(self) -> int | None:
+        return getattr(self, "_cell", None)
+
+    def name_cell(self, cell: int) -> None:
+        """From 0."""
+        self._cell = cell
 
 
 class VirtualBattery:
@@ -59,15 +70,26 @@ class VirtualBattery:
     __slots__ = FIELDS + (
         "age_ms",
         "alarms",
+        "balancing",
+        "bulk_mv",
+        "cells",
+        "charge_enabled",
         "charge_reasons",
+        "charge_step_ma",
         "criticals",
         "cvl_mv",
+        "discharge_enabled",
         "discharge_reasons",
+        "discharge_step_ma",
+        "force_charge",
+        "full_charge_request",
         "model",
         "name",
         "own_charge_ma",
+        "phase",
         "protections",
         "serial",
+        "silenced",
         "state",
         "taken_ms",
         "warnings",
@@ -100,6 +122,17 @@ class VirtualBattery:
     n_hold: int
     n_lost: int
     cvl_mv: int | None  # the charge voltage asked for
+    bulk_mv: int | None  # the charge voltage that profiles ask for, before floor and phases
+    cells: int  # in series: the longest unit heard; 0: unknown
+    balancing: int  # how many units balance
+    charge_enabled: bool  # charging is wanted: the limit is not 0
+    discharge_enabled: bool
+    force_charge: bool  # so empty that the inverter should charge from wherever it can
+    full_charge_request: bool  # too long without a full charge
+    phase: str  # of charging: bulk, absorb, float, eoc or wait; "": nobody governs
+    silenced: bool  # an inverter that does not obey is to hear nothing
+    charge_step_ma: int  # by how much limits may rise in a second; 0: nobody governs
+    discharge_step_ma: int
     own_charge_ma: int  # sum of what the fresh units allow by themselves, before derating
     warnings: int  # alarm bits the bank tells
     protections: int
@@ -119,7 +152,12 @@ class VirtualBattery:
             setattr(self, name, None)
         self.charge_limit_ma = self.discharge_limit_ma = 0
         self.n_total = self.n_fresh = self.n_hold = self.n_lost = 0
-        self.cvl_mv = self.age_ms = None
+        self.cvl_mv = self.age_ms = self.bulk_mv = None
+        self.cells = self.balancing = 0
+        self.charge_enabled = self.discharge_enabled = False
+        self.force_charge = self.full_charge_request = self.silenced = False
+        self.charge_step_ma = self.discharge_step_ma = 0
+        self.phase = ""
         self.own_charge_ma = self.warnings = self.protections = self.criticals = 0
         self.alarms = ()
         self.charge_reasons = self.discharge_reasons = ()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Decoded = dict[str, object]
 
 BAUD = 9600
+TELLS_DISCHARGE = False  # no register has a number for that limit
 OPTIONS = (
     Option(
         "invert_current",

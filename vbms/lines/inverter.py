@@ -3,6 +3,7 @@
 import logging
 
 from vbms.aggregate.bank import Bank
+from vbms.aggregate.controller import Controller
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.modules import group_of, module_of
 from vbms.aggregate.present import UNITS, Presenter
@@ -41,6 +42,7 @@ class InverterLine(Line):
         wanted = settings.options.get("modules", "units") == "units"
         self._has_modules: bool = getattr(driver, "MODULES", False)
         self._most_modules: int = getattr(driver, "MOST_MODULES", 0) if wanted else 1
+        self.tells_discharge: bool = getattr(driver, "TELLS_DISCHARGE", True)
 
     def publish(self, pairs: "Pairs") -> None:
         """From now on this is told: (address, battery) pairs, None: silence there."""
@@ -80,9 +82,14 @@ class InverterLine(Line):
         return ladder
 
     def tell(
-        self, bank: Bank, whole: VirtualBattery, slots: "list[tuple[int, str]]", now_ms: int
+        self,
+        controller: Controller,
+        whole: VirtualBattery,
+        slots: "list[tuple[int, str]]",
+        now_ms: int,
     ) -> None:
         """From now on the inverter is told this. slots: (address, battery) for `present: units`."""
+        bank = controller.bank
         if self.settings.present == UNITS:
             units = []
             states = []
@@ -91,7 +98,7 @@ class InverterLine(Line):
                 del self._ladders[key]
             self.presenter.charge_cap_ma = bank.profile.max_charge_ma
             for address, key in slots:
-                alone = whole if bank.broken else bank.solo(key)
+                alone = whole if bank.broken else controller.solo(key)
                 ladder = self._ladder(key, bank)
                 units.append((address, ladder.step(alone, now_ms, bank.up_ms)))
                 states.append(ladder.state)

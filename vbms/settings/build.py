@@ -4,7 +4,7 @@ from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from vbms.aggregate.profile import BankProfile, UnitProfile
+from vbms.aggregate.profile import RELEASES, WARNINGS, BankProfile, UnitProfile
 from vbms.integers import ceil_div
 from vbms.options import Option
 from vbms.settings import keys, rules, shapes
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 # Above 19200 baud 3.5 characters count as 1.75 ms (Modbus over serial line V1.02, 2.5.1.1).
 _T35_FAST_US = 1750
 _T35_FAST_ABOVE = 19200
+
+# Target of a release: the curve it belongs to, and how far it lies from that curve's 0 in mV. For
+# LFP's curves: 3450, 3480, 3050, 2950, 2850 and 3000 mV, as docs/merging.md has them.
+_RELEASED = dict(
+    zip(
+        RELEASES,
+        (
+            ("charge_cell", -130),
+            ("charge_cell", -100),
+            ("discharge_cell", 250),
+            ("discharge_cell", 150),
+            ("discharge_cell", 50),
+            ("discharge_cell", 200),
+        ),
+        strict=True,
+    )
+)
 
 
 def t35_us(baud: int | None) -> int:
@@ -90,13 +107,25 @@ def _unit(known: Driver, entry: "Entry", values: "dict[str, object]") -> UnitPro
         declares_ccl="ccl_ma" in declares,
         declares_dcl="dcl_ma" in declares,
         needs_settings=known.needs_settings,
-        **of_unit(values),
+        **_released(values),
     )
+
+
+def _released(values: "dict[str, object]") -> "dict[str, object]":
+    """With each release that nobody states where its curve's 0 puts it."""
+    found = of_unit(values)
+    for name, (curve, by) in _RELEASED.items():
+        if values[name] is None:
+            points = cast("tuple[tuple[int, int], ...]", values[curve])
+            zeros = [x for x, share in points if share == 0]
+            found[name] = (min(zeros) if by < 0 else max(zeros)) + by
+    return found
 
 
 def of_unit(values: "dict[str, object]") -> "dict[str, object]":
     """Those that a UnitProfile holds."""
-    return {name: value for name, value in values.items() if name in UnitProfile.__slots__}
+    known = (*UnitProfile.__slots__, *WARNINGS, *RELEASES)
+    return {name: value for name, value in values.items() if name in known}
 
 
 def inverter(entry: "Entry", baud: int | None) -> shapes.InverterSettings:

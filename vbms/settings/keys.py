@@ -44,6 +44,29 @@ def _curve(name: str, target: str, shape: Shape, help: str) -> Key:
     return Key(name, CURVE, target, reader=shape.read, help=help)
 
 
+def _cell_mv(name: str, target: str, default: int, help: str) -> Key:
+    return Key(name, MILLI, target, default, low=1500, high=4500, unit="V", help=help)
+
+
+def _release(name: str, target: str, help: str) -> Key:
+    return Key(name, MILLI, target, low=1500, high=4500, unit="V", help=help, words=AUTO)
+
+
+def _warning(
+    name: str,
+    target: str,
+    default: int | None,
+    unit: str,
+    low: int,
+    high: int,
+    scale: int = 1000,
+    *,
+    help: str,
+) -> Key:
+    about = {"scale": scale, "low": low, "high": high, "unit": unit, "help": help, "words": NONE}
+    return Key(name, MILLI, target, default, **about)  # type: ignore[arg-type]
+
+
 NONE: "dict[str, int | bool | None]" = {"none": None}
 AUTO: "dict[str, int | bool | None]" = {"auto": None}
 
@@ -67,6 +90,18 @@ LIMIT_KEYS: tuple[Key, ...] = (
         help="the charge voltage never goes below this for each cell"),
     Key("cell_dvl_v", MILLI, "cell_dvl_mv", 2900, low=1500, high=4500, unit="V",
         help="lowest discharge voltage asked for, for each cell"),
+    _release("charge_release_v", "charge_release_mv",
+             "a cell that stopped the charge lets it begin again below; auto: 0 % less 0.13 V"),
+    _release("charge_release_loaded_v", "charge_release_loaded_mv",
+             "the same while the unit is being discharged; auto: 0 % less 0.1 V"),
+    _release("discharge_release_v", "discharge_release_mv",
+             "a cell that stopped the discharge lets it begin again above; auto: 0 % and 0.25 V"),
+    _release("discharge_release_loaded_v", "discharge_release_loaded_mv",
+             "the same while the unit is being charged; auto: 0 % and 0.15 V"),
+    _release("cell_empty_v", "cell_empty_mv",
+             "SOC 0 is told when every unit has a cell down here; auto: 0 % and 0.05 V"),
+    _release("cell_recovered_v", "cell_recovered_mv",
+             "and no longer when every cell is up here; auto: 0 % and 0.2 V"),
     _curve("charge_by_cell_v", "charge_cell", _CELL_CHARGE,
            "share of the charge limit by the highest cell"),
     _curve("discharge_by_cell_v", "discharge_cell", _CELL_DISCHARGE,
@@ -87,6 +122,22 @@ LIMIT_KEYS: tuple[Key, ...] = (
              "how long a silent unit is waited for"),
     Key("retire", CHOICE, "retire_auto", "acknowledge", choices=("acknowledge", "auto"),
         help="who takes a retired unit out of the account: a person, or time alone"),
+    _warning("warn_sag_v", "warn_sag_mv", 100, "V", 10, 1000,
+             help="warn of a cell this far under its pack's mean for 10 s"),
+    _warning("warn_delta_v", "warn_delta_mv", 300, "V", 10, 2000,
+             help="warn of cells this far apart within a pack"),
+    _warning("warn_cell_high_v", "warn_cell_high_mv", None, "V", 1500, 4500,
+             help="warn of a cell at or above"),
+    _warning("warn_cell_low_v", "warn_cell_low_mv", None, "V", 1500, 4500,
+             help="warn of a cell at or below"),
+    _warning("warn_temp_high_c", "warn_temp_high_mc", None, "°C", -40_000, 120_000,
+             help="warn of a cell at or above"),
+    _warning("warn_temp_low_c", "warn_temp_low_mc", None, "°C", -40_000, 120_000,
+             help="warn of a cell at or below"),
+    _warning("warn_soc_low_percent", "warn_soc_low_permille", None, "%", 0, 1000, 10,
+             help="warn of a SOC at or below"),
+    _warning("warn_soh_low_percent", "warn_soh_low_permille", None, "%", 0, 1000, 10,
+             help="warn of a SOH at or below"),
 )  # fmt: skip
 
 # What a profile says about one unit, and a battery may override in place.
@@ -200,6 +251,39 @@ BANK_KEYS: tuple[Key, ...] = (
              "how long the others are waited for at start"),
     _seconds("steady_s", "steady_ms", 5000, 0, 60_000,
              "how long all must be well before the inverter is answered"),
+    Key("rise_percent", MILLI, "rise_permille", 20, scale=10, low=1, high=1000, unit="%",
+        help="of the bank's size: by how much a limit may rise in a second"),
+    Key("shares", CHOICE, "measured_shares", "nominal", choices=("nominal", "measured"),
+        help="units are weighed by capacity, or where that is more by the current they take"),
+    Key("disobey", CHOICE, "disobey_silences", "silence", choices=("silence", "warn"),
+        help="what an inverter hears that goes on for 3 minutes at a limit of 0"),
+    Key("after_full", CHOICE, "float_holds", "float", choices=("float", "stop"),
+        help="hold the float voltage, or end the charge"),
+    _cell_mv("absorb_cell_v", "absorb_cell_mv", 3380, "mean cell from which absorption may begin"),
+    _cell_mv("float_cell_v", "float_cell_mv", 3350, "float voltage of a cell"),
+    _cell_mv("full_cell_v", "full_cell_mv", 3400,
+             "mean cell of a full unit, unless charge voltage less 30 mV is lower"),
+    Key("tail_percent", MILLI, "tail_permille", 50, scale=10, low=1, high=500, unit="% C",
+        help="a full unit takes no more, of its capacity per hour"),
+    _seconds("absorb_s", "absorb_ms", 1_800_000, 0, 86_400_000, "longest absorption"),
+    _seconds("balance_s", "balance_ms", 7_200_000, 0, 86_400_000,
+             "longest absorption while cells are not balanced"),
+    Key("balanced_v", MILLI, "balanced_mv", 20, low=1, high=500, unit="V",
+        help="cells of a unit this close together are balanced"),
+    Key("rebulk_percent", MILLI, "rebulk_permille", 850, scale=10, low=0, high=1000, unit="%",
+        help="SOC at which a full bank is charged again"),
+    _cell_mv("rebulk_cell_v", "rebulk_cell_mv", 3300,
+             "and the highest cell, at rest for a minute"),
+    Key("full_days", INT, default=14, low=0, high=365, unit="days",
+        help="ask for a full charge after so many days without one; 0: never"),
+    _cell_mv("force_on_cell_v", "force_on_mv", 2900, "ask for charge from any source below"),
+    _cell_mv("force_off_cell_v", "force_off_mv", 3100, "until the lowest cell is here again"),
+    Key("force_on_percent", MILLI, "force_on_permille", 50, scale=10, low=0, high=1000, unit="%",
+        help="or below this SOC"),
+    Key("force_off_percent", MILLI, "force_off_permille", 100, scale=10, low=0, high=1000,
+        unit="%", help="until SOC is here again"),
+    Key("cable_drop_v", MILLI, "cvl_offset_mv", 0, low=0, high=2000, unit="V",
+        help="added to the charge voltage, never above what cells allow"),
 )  # fmt: skip
 LISTEN = ("127.0.0.1", 8080)  # where nothing is said
 WEB_KEYS: tuple[Key, ...] = (
@@ -271,4 +355,7 @@ CLAIMS = {
     "retire_auto": "auto",
     "retry_daily": "next_day",
     "active_low": "low",
+    "measured_shares": "measured",
+    "disobey_silences": "silence",
+    "float_holds": "float",
 }

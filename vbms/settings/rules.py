@@ -160,6 +160,7 @@ def _check_cells(unit: Effective, problems: Problems) -> None:
             text = f"{lower} {human(unit.whole(lower), 1000)} is not below {upper}"
             allowed = f"less than {human(unit.whole(upper), 1000)} V"
             problems.add(*unit.at(lower, upper), text, allowed)
+    _check_releases(unit, problems)
     names = ("charge_by_cell_v", "discharge_by_cell_v")
     if unit.unsure(*names):
         return
@@ -173,6 +174,34 @@ def _check_cells(unit: Effective, problems: Problems) -> None:
             "where discharging ends: nothing would ever flow"
         )
         problems.add(*unit.at(*names), text, "0 % of charging above 0 % of discharging")
+
+
+def _check_releases(unit: Effective, problems: Problems) -> None:
+    """What ends a stop stands clear of the point that causes it."""
+    for curve, names, rises in (
+        ("charge_by_cell_v", ("charge_release_v", "charge_release_loaded_v"), False),
+        ("discharge_by_cell_v", ("discharge_release_v", "discharge_release_loaded_v"), True),
+    ):
+        if unit.unsure(curve):
+            continue
+        points = unit.value(curve)
+        assert isinstance(points, tuple)
+        zeros = [x for x, share in points if share == 0]
+        trip = max(zeros) if rises else min(zeros)
+        for name in names:
+            value = unit.value(name)
+            if unit.unsure(name) or not isinstance(value, int):
+                continue
+            if value <= trip if rises else value >= trip:
+                text = f"{name} {human(value, 1000)} lies inside the stop: point "
+                text += f"[{human(trip, 1000)}, 0] of {curve}"
+                allowed = f"{'more' if rises else 'less'} than {human(trip, 1000)} V"
+                problems.add(*unit.at(name, curve), text, allowed)
+    low, high = unit.value("cell_empty_v"), unit.value("cell_recovered_v")
+    if isinstance(low, int) and isinstance(high, int) and low >= high:
+        text = f"cell_empty_v {human(low, 1000)} is not below cell_recovered_v"
+        allowed = f"less than {human(high, 1000)} V"
+        problems.add(*unit.at("cell_empty_v", "cell_recovered_v"), text, allowed)
 
 
 class Place:

@@ -244,6 +244,16 @@ _LIMITED: "dict[str, tuple[Writer, str, str]]" = {
     "unit_cap": (milli, "its profile allows %s A", ""),
     "c_rate": (milli, "its profile allows %s C", ""),
     "cell": (milli, "highest cell at %s V", "lowest cell at %s V"),
+    "cell_latch": (
+        milli,
+        "stopped by a full cell, now %s V, until it has rested",
+        "stopped by an empty cell, now %s V, until it has rested",
+    ),
+    "temp_latch": (milli, "stopped by temperature, now %s °C", ""),
+    "zero_hold": (milli, "stopped a moment ago, begins again in %s s at the earliest", ""),
+    "ramp": (milli, "rising slowly, to %s A", ""),
+    "overrun": (milli, "takes more than its own limit, the bank slows down (of %s A)", ""),
+    "charge_done": (milli, "charged; nothing is wanted (of %s A)", ""),
     "temp": (milli, "a cell at %s °C", ""),
     "mosfet": (milli, "MOSFETs at %s °C", ""),
     "soc": (tenth, "state of charge %s %%", ""),
@@ -267,6 +277,9 @@ def reason_text(reason: "Reason", direction: int) -> str:
     if reason.rule == "bms_limit" and not reason.limit_ma:
         text = "its BMS asks for none"
     elif "%" in text:
+        if reason.cell is not None:
+            text = text.replace("highest cell", "cell %d" % (reason.cell + 1))
+            text = text.replace("lowest cell", "cell %d" % (reason.cell + 1))
         text = text % ("?" if reason.value is None else write(reason.value))
     return "%s: %s" % (reason.unit, text) if reason.unit else text
 
