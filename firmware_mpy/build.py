@@ -38,9 +38,9 @@ RECKONED = (
     "vbms/upstream/jk_pb.py",
     "vbms/downstream/deye_rs485.py",
 )
-CHOSEN = (  # folders of which a board takes some, and what only some of their files load
+CHOSEN = (
     *("vbms/upstream/", "vbms/downstream/", "vbms/web/"),
-    *("vbms/wire/pylon_ascii.py", "vbms/aggregate/modules.py"),
+    *("vbms/wire/pylon_ascii.py", "vbms/aggregate/modules.py", "vbms/aggregate/relay.py"),
 )
 ALWAYS = ("__init__.py", "registry.py")
 
