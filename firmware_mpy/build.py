@@ -43,6 +43,8 @@ CHOSEN = (
     *("vbms/wire/pylon_ascii.py", "vbms/aggregate/modules.py", "vbms/aggregate/relay.py"),
 )
 ALWAYS = ("__init__.py", "registry.py")
+# Of the other folders, what only a codec outside the reckoned set brings with it.
+BROUGHT = ("vbms/wire/can_table.py", "vbms/loops/broadcaster.py")
 
 
 def listed(manifest: Path = HERE / "manifest.py") -> list[tuple[Path, str]]:
@@ -68,7 +70,7 @@ def compile_file(source: Path, name: str, target: Path) -> None:
 
 def is_core(name: str) -> bool:
     """Whether a board of the reckoned set loads this file."""
-    if not name.startswith("vbms/"):
+    if not name.startswith("vbms/") or name in BROUGHT:
         return False
     return name in RECKONED or name.endswith(ALWAYS) or not name.startswith(CHOSEN)
 

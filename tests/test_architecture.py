@@ -23,6 +23,7 @@ TYPING = frozenset("typing collections types".split())
 ANY = frozenset({"*"})
 
 CORE = frozenset({"vbms.errors", "vbms.integers"})
+INVERTER = CORE | {"vbms.wire", "vbms.options", "vbms.aggregate"}
 CODEC = CORE | {"vbms.wire", "vbms.options", "vbms.aggregate.snapshot", "vbms.aggregate.alarms"}
 
 # (room, what it may import of vbms, and of the rest); the longest room that fits counts.
@@ -38,10 +39,11 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/aggregate/", CORE | {"vbms.aggregate"}, PURE),
     ("vbms/upstream/", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
-    ("vbms/downstream/", CORE | {"vbms.wire", "vbms.options", "vbms.aggregate"}, PURE),
+    ("vbms/downstream/", INVERTER, PURE),
+    ("vbms/downstream/byd_can.py", INVERTER | {"vbms.downstream.permission"}, PURE),
     (
         "vbms/downstream/pylontech_",
-        CORE | {"vbms.wire", "vbms.options", "vbms.aggregate", "vbms.downstream"},
+        INVERTER | {"vbms.downstream"},
         PURE,
     ),
     # Ring 2

@@ -57,6 +57,7 @@ def healthy(**values: Any) -> VirtualBattery:
         "discharge_limit_ma": 100000,
         "own_charge_ma": 100000,
         "cvl_mv": 55200,
+        "dvl_mv": 46400,
         "state": "normal",
     }
     return VirtualBattery(**(base | values))

@@ -15,12 +15,13 @@ from typing import Any
 import click
 
 from vbms.aggregate import alarms
-from vbms.commands.decoding import Reading, Values
+from vbms.commands.decoding import Reading, Values, can_frames
 from vbms.errors import FrameError, RefusedError
 
 PROTOCOLS = (
     *("byd_pro", "jk_pb", "jk_pb_modbus", "jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd"),
     *("mqtt_pack", "deye_rs485", "pylontech_rs485"),
+    *can_frames.PROTOCOLS,
 )
 TEXTS = ("mqtt_pack", "pylontech_rs485")  # may come as the text they are
 
@@ -49,14 +50,24 @@ def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
     PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk_ble (which finds its layout, or is told it:
-    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack, deye_rs485 or pylontech_rs485. The bytes come as hex
-    digits (spaces allowed), from a file of hex digits or bytes, or from standard input. A file of
-    test vectors (JSON) is decoded entry by entry. A frame of pylontech_rs485 may come as the text
-    it is, its end as `\\r`; so may a message of mqtt_pack, with its topic as `mosquitto_sub -v`
-    prints it, or without.
+    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack, deye_rs485, pylontech_rs485 or a CAN one.
+
+    The bytes come as hex digits (spaces allowed), from a file of hex digits or bytes, or from
+    standard input. A file of test vectors (JSON) is decoded entry by entry. A frame of
+    pylontech_rs485 may come as the text it is, its end as `\\r`; so may a message of mqtt_pack,
+    with its topic as `mosquitto_sub -v` prints it, or without.
+
+    Frames of pylontech_can, deye_can, victron_can, sma_can, goodwe_can, luxpower_can,
+    pylontech_hv_can and byd_can come as candump writes them, ID#BYTES, as arguments or as a log;
+    several make one picture.
     """
+    if protocol in can_frames.PROTOCOLS:
+        inputs = can_frames.inputs(protocol, source)
+    else:
+        frames = _texts(source) if protocol in TEXTS else _inputs(source)
+        inputs = [(title, data, protocol) for title, data in frames]
     refused = False
-    for title, data in _texts(source) if protocol in TEXTS else _inputs(source):
+    for title, data, protocol in inputs:
         found: Values | list[Values] = {}
         try:
             found, refusal = read(protocol, data)
@@ -101,6 +112,8 @@ def read(protocol: str, data: bytes) -> Reading:
         from vbms.commands.decoding import pylontech_rs485
 
         return pylontech_rs485.read(data)
+    if protocol in can_frames.PROTOCOLS:
+        return can_frames.read(protocol, data.decode("ascii", "replace"))
     from vbms.downstream import registry
 
     codec = registry.load(protocol).Codec()

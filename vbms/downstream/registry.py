@@ -5,8 +5,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DRIVERS = {
+    "byd_can": "vbms.downstream.byd_can",
     "deye_rs485": "vbms.downstream.deye_rs485",
     "pylontech_rs485": "vbms.downstream.pylontech_rs485",
+    "pylontech_can": "vbms.downstream.pylontech_can",
+    "pylontech_hv_can": "vbms.downstream.pylontech_hv_can",
 }
 
 
