@@ -32,7 +32,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/errors.py", frozenset(), frozenset()),
     ("vbms/options.py", frozenset(), frozenset()),
     ("vbms/integers.py", frozenset(), frozenset()),
-    ("vbms/ports.py", frozenset({"vbms.aggregate"}), TYPING),
+    ("vbms/ports.py", frozenset({"vbms.aggregate", "vbms.wire"}), TYPING),
     ("vbms/clock.py", frozenset(), STANDARD),
     # Ring 1
     ("vbms/wire/", CORE | {"vbms.wire"}, PURE),
@@ -58,6 +58,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
         CORE | {"vbms.wire", "vbms.links"},
         STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast"},
     ),
+    ("vbms/links/modbus_client.py", CORE | {"vbms.links"}, STANDARD | {"pymodbus"}),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),
     ("vbms/web/", CORE | {"vbms.aggregate", "vbms.web"}, PURE | {"microdot", "asyncio", "io"}),

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from vbms.aggregate.snapshot import Snapshot
 from vbms.aggregate.virtual import VirtualBattery
+from vbms.wire.registers import Queue
 
 
 class Clock(Protocol):
@@ -55,6 +56,23 @@ class UpstreamCodec(Protocol):
     def requests(self) -> Sequence[tuple[int, bytes]]: ...
     def take(self, buffer: bytes) -> tuple[int, bytes | None]: ...
     def slot(self, frame: bytes) -> int | None: ...
+    def decode(self, frames: Sequence[bytes | None], now_ms: int) -> Snapshot: ...
+
+
+class RegisterCodec(Protocol):
+    """A battery read by registers: which blocks, and what they mean."""
+
+    address: int
+
+    def reads(self) -> Sequence[tuple[int, int, int, int]]:
+        """(every_ms, function, start, count) of each slot; slot 0 is read at each poll."""
+
+    def queue(self, slot: int) -> Queue | None:
+        """How a slot that has to be asked for first is read; None: it is simply there."""
+
+    def wanted(self, slot: int, frames: Sequence[bytes | None]) -> bool:
+        """Whether the battery has such a block, by what it said so far."""
+
     def decode(self, frames: Sequence[bytes | None], now_ms: int) -> Snapshot: ...
 
 

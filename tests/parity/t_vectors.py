@@ -66,6 +66,9 @@ def decoded(call, *values):
 def heard(protocol, address, data, sizes):
     """What a poller would make of these bytes."""
     codec = upstream.load(protocol).Codec(address=address)
+    if hasattr(codec, "reads"):
+        registers(protocol, codec, data)
+        return
     slots = seen.setdefault((protocol, address), [None] * len(codec.requests()))
     digest = digests[protocol]
     for frame in any_chunking(codec.take, data, sizes):
@@ -80,6 +83,18 @@ def heard(protocol, address, data, sizes):
         digest.line(decoded(codec.decode, alone, 1000))
         digest.line(decoded(codec.decode, slots, 2000))
     digest.line(decoded(codec.decode, [data] + slots[1:], 3000))
+
+
+def registers(protocol, codec, data):
+    """Blocks of registers, cut out of these bytes."""
+    digest = digests[protocol]
+    frames = []
+    at = 0
+    for _, _, _, count in codec.reads()[:6]:
+        frames.append(data[at : at + 2 * count])
+        at += count  # a block begins in the middle of the one before
+        digest.line(decoded(codec.decode, frames, 1000))
+    digest.line(decoded(codec.decode, [data], 2000))
 
 
 def payload(data):

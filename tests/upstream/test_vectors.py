@@ -21,6 +21,10 @@ VECTORS = [
 def decoded(vector: dict[str, Any], now_ms: int = 0) -> Snapshot:
     """Through the receiver, in one stream, as a poller does it."""
     codec = registry.load(vector["protocol"]).Codec()
+    if hasattr(codec, "reads"):  # blocks of registers, by slot
+        blocks = [bytes.fromhex(frame) if frame else None for frame in vector["frames"]]
+        found: Snapshot = codec.decode(blocks, now_ms)
+        return found
     stream = b"".join(bytes.fromhex(frame) for frame in vector["frames"])
     slots: list[bytes | None] = [None] * len(codec.requests())
     for frame in Receiver(codec.take).feed(stream):
@@ -51,6 +55,10 @@ def test_frames_mean_what_the_vector_says(path: Path) -> None:
 @pytest.mark.parametrize("path", VECTORS)
 def test_requests_are_the_codec_s(path: Path) -> None:
     vector = json.loads(path.read_text())
+    codec = registry.load(vector["protocol"]).Codec()
+    if hasattr(codec, "reads"):
+        assert len(vector["frames"]) <= len(codec.reads())
+        return
     asked = [request for _, request in registry.load(vector["protocol"]).Codec().requests()]
     for text in vector["requests"]:
         assert bytes.fromhex(text) in asked

@@ -129,7 +129,7 @@ class Admission:
                 wanted = snap.cell_count
             elif snap.cell_count is not None and snap.cell_count != wanted:
                 wanted = -1  # its settings and the profile disagree, whatever the frame holds
-            if wanted is not None and len(snap.cells_mv) != wanted:
+            if wanted is not None and len(snap.cells_mv) != wanted * (snap.strings or 1):
                 self._odd_counts += 1
                 self.miscounted = self._odd_counts >= _AGREE
                 return CELL_COUNT
@@ -165,8 +165,15 @@ def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
         if min(cells) < 1500 or max(cells) > 4500:
             return CELL_RANGE
         v = snap.voltage_mv
-        if v is not None and abs(sum(cells) - v) > max(v // 50, 500):
+        total = sum(cells) // (snap.strings or 1)
+        # The list of a unit that tells its extremes apart may be older than the voltage.
+        older = snap.cell_high_mv is not None and snap.cell_low_mv is not None
+        if v is not None and not older and abs(total - v) > max(v // 50, 500):
             return CELL_SUM
+    if snap.cell_high_mv is not None and snap.cell_low_mv is not None:
+        fault = _impossible_extremes(snap, snap.cell_high_mv, snap.cell_low_mv, profile)
+        if fault:
+            return fault
     temps = snap.temps_mc
     if temps:
         for value in temps:
@@ -185,13 +192,36 @@ def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
     return None
 
 
+def _impossible_extremes(
+    snap: "Snapshot", high: int, low: int, profile: "UnitProfile"
+) -> str | None:
+    """The same for a unit that tells its extreme cells: the pack's voltage lies between them."""
+    if low < 1500 or high > 4500 or low > high:
+        return CELL_RANGE
+    count = profile.cells or snap.cell_count
+    v = snap.voltage_mv
+    if count and v is not None:
+        slack = max(v // 50, 500)
+        if not count * low - slack <= v <= count * high + slack:
+            return CELL_SUM
+    return None
+
+
 def _jumps(old: "Snapshot", new: "Snapshot") -> bool:
     if _apart(old.cells_mv, new.cells_mv, _CELL_JUMP_MV):
+        return True
+    if _leaps(old.cell_high_mv, new.cell_high_mv) or _leaps(old.cell_low_mv, new.cell_low_mv):
         return True
     if old.soc_permille is not None and new.soc_permille is not None:
         if abs(old.soc_permille - new.soc_permille) > _SOC_JUMP_PERMILLE:
             return True
     return _apart(old.temps_mc, new.temps_mc, _TEMPERATURE_JUMP_MC)
+
+
+def _leaps(old_mv: int | None, new_mv: int | None) -> bool:
+    if old_mv is None or new_mv is None:
+        return False
+    return not -_CELL_JUMP_MV <= old_mv - new_mv <= _CELL_JUMP_MV
 
 
 def _apart(old: "Row", new: "Row", limit: int) -> bool:
@@ -209,6 +239,8 @@ def _same_readings(old: "Snapshot", new: "Snapshot") -> bool:
         old.current_ma == new.current_ma
         and old.voltage_mv == new.voltage_mv
         and old.cells_mv == new.cells_mv
+        and old.cell_high_mv == new.cell_high_mv
+        and old.cell_low_mv == new.cell_low_mv
         and old.temps_mc == new.temps_mc
         and old.soc_permille == new.soc_permille
     )

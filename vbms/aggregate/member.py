@@ -19,6 +19,8 @@ LOST = "lost"
 RETIRED = "retired"
 DISABLED = "disabled"
 
+NOWHERE = -1  # the place of an extreme cell that the unit does not tell
+
 
 class Member:
     """Everything `merge` needs to know about one unit."""
@@ -97,7 +99,11 @@ class Member:
                     self.cell_max_at = _index(cells, self.cell_max_mv)
                     self.cell_min_at = _index(cells, self.cell_min_mv)
                 if count is None:
-                    count = len(cells)
+                    count = len(cells) // (snap.strings or 1)
+            if snap.cell_high_mv is not None and snap.cell_low_mv is not None:
+                self._take_extremes(snap.cell_high_mv, snap.cell_low_mv)
+            if count is None:
+                count = snap.cell_count
             temps = snap.temps_mc
             if temps:
                 known = [t for t in temps if t is not None] if None in temps else temps
@@ -109,6 +115,14 @@ class Member:
         self.design_mah = design if design is not None and design > 0 else profile.capacity_mah
         self.weight_mah = self._weight()
         self.reckon()
+
+    def _take_extremes(self, high_mv: int, low_mv: int) -> None:
+        """What the unit says of its extremes now counts, whatever the list of cells said before."""
+        self.cells_known = True
+        if self.cell_max_mv is None:
+            self.cell_max_at = self.cell_min_at = NOWHERE
+        self.cell_max_mv = high_mv
+        self.cell_min_mv = low_mv
 
     def _weight(self) -> int | None:
         """Full capacity today: the unit's own, else design x SOH, else the profile's."""

@@ -2,7 +2,8 @@
 
 Every quantity is an int in milli-units and says so in its name; `None` is "unknown", never 0.
 `current_ma` > 0 charges the battery, everywhere. `cells_mv` holds the cells that exist, in their
-order; `temps_mc` the cell sensors that exist. Lists are tuples or lists of ints, `None` if unknown.
+order, string after string where a unit has several in parallel; `temps_mc` the cell sensors that
+exist. Lists are tuples or lists of ints, `None` if unknown.
 """
 
 # Every field, in the order in which they are shown.
@@ -16,7 +17,10 @@ FIELDS = (
     "design_mah",
     "remaining_mah",
     "cells_mv",
-    "cell_count",  # what the unit's own settings say
+    "cell_high_mv",  # of a unit that tells its extremes apart: now, when the list may be older
+    "cell_low_mv",
+    "cell_count",  # in series, what the unit's own settings say
+    "strings",  # so many of these in parallel; None: one
     "temps_mc",
     "mosfet_mc",
     "ambient_mc",
@@ -56,7 +60,10 @@ class Snapshot:
     design_mah: int | None
     remaining_mah: int | None
     cells_mv: "tuple[int, ...] | list[int] | None"
+    cell_high_mv: int | None
+    cell_low_mv: int | None
     cell_count: int | None
+    strings: int | None
     temps_mc: "tuple[int, ...] | list[int] | None"
     mosfet_mc: int | None
     ambient_mc: int | None
@@ -85,6 +92,7 @@ class Snapshot:
         self.taken_ms = self.voltage_mv = self.current_ma = self.soc_permille = None
         self.soh_permille = self.capacity_mah = self.design_mah = self.remaining_mah = None
         self.cells_mv = self.temps_mc = None
+        self.cell_high_mv = self.cell_low_mv = self.strings = None
         self.cell_count = self.mosfet_mc = self.ambient_mc = self.cycles_count = None
         self.balancing = self.ccl_is_trip = self.dcl_is_trip = None
         self.ccl_ma = self.dcl_ma = self.cvl_mv = self.ovp_mv = self.uvp_mv = None

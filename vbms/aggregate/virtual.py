@@ -21,7 +21,7 @@ FIELDS = (
     "design_mah",
     "remaining_mah",
     "cell_max_mv",
-    "cell_max_owner",  # (key, index from 0)
+    "cell_max_owner",  # (key, index from 0; -1: one that the unit does not name)
     "cell_min_mv",
     "cell_min_owner",
     "temp_max_mc",

@@ -19,6 +19,7 @@ from vbms.commands.decoding import Reading, Values, can_frames
 from vbms.errors import FrameError, RefusedError
 
 PROTOCOLS = (
+    "byd_battery_box",
     *("byd_pro", "jk_pb", "jk_pb_modbus", "jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd"),
     *("mqtt_pack", "deye_rs485", "pylontech_rs485"),
     *can_frames.PROTOCOLS,
@@ -88,6 +89,10 @@ def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
 
 def read(protocol: str, data: bytes) -> Reading:
     """What the bytes say, and in words if the device refused. FrameError if they are no frame."""
+    if protocol == "byd_battery_box":
+        from vbms.commands.decoding import byd_battery_box
+
+        return byd_battery_box.read(data)
     if protocol == "byd_pro":
         from vbms.commands.decoding import byd_pro
 

@@ -85,7 +85,8 @@ def merged(asked: Any) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(out, name) for name in TOLD}
     for name in ("cell_max_owner", "cell_min_owner"):
         if found[name] is not None:
-            found[name] = list(found[name])
+            key, at = found[name]
+            found[name] = [key, at if at >= 0 else None]
     found["reasons"] = {
         "charge": [_reason(reason) for reason in out.charge_reasons],
         "discharge": [_reason(reason) for reason in out.discharge_reasons],

@@ -45,6 +45,7 @@ _INVERTERS = ("deye", "deye_rs485")
     show_default=True,
     help="mqtt_pack: one object, or a topic for each cell.",
 )
+@click.option("--modules", type=click.IntRange(1, 8), help="byd_battery_box: how many it has.")
 @click.option("--baud", type=click.IntRange(1200, 1_000_000), help="Default: the device's own.")
 @click.option(
     "--fault",
@@ -76,6 +77,7 @@ def command(
     addresses: Sequence[str],
     url: str,
     shape: str,
+    modules: int | None,
     baud: int | None,
     faults: Sequence[str],
     fault_at: float,
@@ -91,7 +93,8 @@ def command(
 
     Battery faults strike the first address, from 10 s for 60 s unless told otherwise. An inverter's
     faults are bad requests, one after each round. An mqtt_pack has a broker in place of a port, and
-    its addresses are topics.
+    its addresses are topics. A byd_battery_box (or byd_hvs, byd_hvm, byd_lvs, byd_lvl) has a TCP
+    port, and prints where.
     """
     name = device.lower().replace("-", "_")
     if name == "mqtt_pack":
@@ -100,7 +103,11 @@ def command(
         pack = (cells, capacity, soc, seed, speed)
         _play_mqtt(url, topics or ["vbms-sim/1"], shape, wrong, pack)
         return
-    known = (*DEVICES, "mqtt_pack", "deye")
+    if name.startswith("byd_") and name != "byd_pro":
+        wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
+        _play_box(name.removeprefix("byd_"), port, modules, wrong, (capacity, soc, seed, speed))
+        return
+    known = (*DEVICES, "mqtt_pack", "byd_battery_box", "deye")
     if name not in DEVICES and name not in _INVERTERS:
         raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
     if more_addresses and not addresses:
@@ -168,6 +175,47 @@ def _play_mqtt(
         return 0
 
     sys.exit(asyncio.run(_until_told(tell())))
+
+
+def _play_box(
+    model: str,
+    port: str | None,
+    modules: int | None,
+    faults: Sequence[Fault],
+    likeness: tuple[float | None, float | None, int, float],
+) -> None:
+    """A Battery-Box on [HOST:]PORT, else on any. likeness: Ah, SOC in percent, seed, speed."""
+    from vbms.simulate import byd_battery_box as box
+
+    model = "lvl" if model == "battery_box" else model
+    if model not in box.MODELS:
+        known = ", ".join(f"byd_{each}" for each in box.MODELS)
+        raise click.BadParameter(f"byd_{model}: there are {known}", param_hint="DEVICE")
+    host, _, number = (port or "0").rpartition(":")
+    if not number.isdigit() or int(number) > 65535:
+        raise click.BadParameter(f"{port} is no [HOST:]PORT", param_hint="--port")
+    _check_names([fault.fault for fault in faults], box.FAULTS)
+    capacity, soc, seed, speed = likeness
+    world = World(seed, speed)
+    share = None if soc is None else soc / 100
+    played = box.make_box(world, f"byd-{model}", model, modules or 2, share, capacity)
+    server = box.BatteryBoxServer(played, host or "127.0.0.1", int(number))
+    server.world = world
+
+    async def serve() -> int:
+        try:
+            await server.start()
+            click.echo(f"{server.host}:{server.port}")
+            await box.strike(played, faults)
+        finally:
+            await server.close()
+        return 0
+
+    try:
+        sys.exit(asyncio.run(_until_told(serve())))
+    except VbmsError as error:
+        click.echo(f"vbms simulate: {error}", err=True)
+        sys.exit(1)
 
 
 def _check_names(faults: Sequence[str], known: Collection[str]) -> None:

@@ -64,7 +64,8 @@ def _owner(owner: "tuple[str, int] | None") -> str:
     """The cell behind an extreme, counted from 1 as it is printed on a pack."""
     if owner is None:
         return "null"
-    return '{"unit":%s,"cell":%d}' % (plain(owner[0]), owner[1] + 1)
+    cell = plain(owner[1] + 1 if owner[1] >= 0 else None)  # a unit may tell its extremes alone
+    return '{"unit":%s,"cell":%s}' % (plain(owner[0]), cell)
 
 
 def _object(parts: "Sequence[tuple[str, str]]") -> str:
@@ -216,6 +217,11 @@ def shown(row: "UnitRow") -> VirtualBattery:
         if out.cell_min_mv is None or cell < out.cell_min_mv:
             out.cell_min_mv = cell
             out.cell_min_owner = (row.name, at)
+    if snap.cell_high_mv is not None and snap.cell_low_mv is not None:
+        out.cell_max_mv = snap.cell_high_mv
+        out.cell_min_mv = snap.cell_low_mv
+        if not snap.cells_mv:
+            out.cell_max_owner = out.cell_min_owner = (row.name, -1)
     temps = [value for value in snap.temps_mc or () if value is not None]
     if temps:
         out.temp_max_mc = max(temps)
