@@ -15,6 +15,8 @@ COMMANDS = {
     "simulate": "play a device on a serial port or a pty",
     "scan": "what is out there, as lines for `batteries:`",
     "decode": "frames to values, or the reason for refusing them",
+    "sniff": "what goes over a link, both ways, shown and recorded",
+    "replay": "a recording through the whole program",
     "merge": "what would the bank say? JSON lines in, JSON lines out",
     "drivers": "every battery and inverter protocol with its options",
     "ack": "a retired battery is gone for good: stop reserving for it",

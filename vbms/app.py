@@ -20,20 +20,21 @@ from vbms.aggregate.snapshot import Snapshot
 from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, VirtualBattery
 from vbms.charging import Charging
 from vbms.clock import MonotonicClock
-from vbms.config import BatterySettings, ConfigErrors, Settings, load
+from vbms.config import BatterySettings, ConfigErrors, LinkSettings, Settings, load
 from vbms.journal import Journal
 from vbms.lines import kinds
 from vbms.lines.battery import BatteryLine
 from vbms.lines.inverter import InverterLine, bank_cap_ma
 from vbms.lines.line import Line
 from vbms.plugs import Simulation
-from vbms.ports import Clock
+from vbms.ports import Clock, Link
 from vbms.relays.panel import Panel
 from vbms.state import NAME, State, StateFile
 from vbms.view import View
 
 if typing.TYPE_CHECKING:
     from vbms.publisher import Publisher
+    from vbms.recording import Recorders
 
 log = logging.getLogger("vbms")
 
@@ -65,6 +66,7 @@ class Site:
         self._ladder = Ladder(settings.bank)  # the bank's own, for a site that only watches
         self.simulation = Simulation(settings)
         self.publisher: Publisher | None = None
+        self.recorders: Recorders | None = None
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -150,6 +152,7 @@ class Site:
                 where = settings.links[name]
                 first = batteries[0]
                 link = await self.simulation.battery_link(settings, where, batteries)
+                self._record(link, where, [battery.protocol for battery in batteries])
                 kind = kinds.of_battery(first.protocol, where.kind, first.address)
                 line = kind.make(link, self.clock, self._deliver)
                 self.lines[name] = line
@@ -186,13 +189,18 @@ class Site:
         kind = kinds.of_inverter(inverter.protocol)
         where = settings.links[inverter.link]
         link, path = await self.simulation.inverter_link(where, inverter)
+        self._record(link, where, [inverter.protocol])
         if path is not None:
             log.info("%s: simulated line, plug the inverter into %s", name, path)
         line = kind.make(inverter, link, self.clock, self.bank, path)
         self.inverters[name] = line
         line.start()
 
-    # ---- a broker that wants to know
+    # ---- for whoever wants to know
+
+    def _record(self, link: Link, settings: LinkSettings, protocols: list[str]) -> None:
+        if self.recorders is not None:
+            self.recorders.attach(link, settings, protocols)
 
     async def _publish(self) -> None:
         """As `mqtt:` says now; without it nothing of MQTT is ever loaded."""
@@ -360,11 +368,20 @@ def place(battery: BatterySettings) -> tuple[str, str, object]:
     return battery.protocol, battery.link, battery.address
 
 
-async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | None = None) -> int:
-    """`vbms run`: until SIGTERM or Ctrl-C; SIGHUP reads the configuration again."""
+async def serve(
+    path: Path,
+    settings: Settings,
+    ready: Callable[[Site], None] | None = None,
+    recorders: "Recorders | None" = None,
+) -> int:
+    """`vbms run`: until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
+
+    `recorders` write down what goes over the links.
+    """
     from vbms.web.server import WebServer
 
     site = Site(settings)
+    site.recorders = recorders
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, site.stop)
@@ -396,4 +413,6 @@ async def serve(path: Path, settings: Settings, ready: Callable[[Site], None] | 
     finally:
         await web.stop()
         await site.close()
+        if recorders is not None:
+            await recorders.close()
         log.info("stopped")

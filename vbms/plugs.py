@@ -97,6 +97,15 @@ def real_link(link: LinkSettings, kind: ModuleType) -> Link:
     if hasattr(kind, "make_link"):
         made: Link = kind.make_link(link)
         return made
+    return bytes_link(link)
+
+
+def bytes_link(link: LinkSettings) -> Link:
+    """A link that anybody can listen to, whatever is spoken on it."""
+    if link.kind == "mqtt":
+        from vbms.links.mqtt_client import MqttClient
+
+        return MqttClient(link.name, link.url or "", link.username, link.password)
     if link.kind == "tcp":
         from vbms.links.tcp_line import TcpLine
 

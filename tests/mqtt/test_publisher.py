@@ -79,8 +79,8 @@ async def test_another_vbms_reads_it(broker: Broker) -> None:
         assert abs(min(snap.cells_mv) - bank.cell_min_mv) < 5
         assert len(snap.cells_mv) == 16
         assert snap.capacity_mah == bank.capacity_mah
-        assert snap.ccl_ma == bank.charge_limit_ma == 30000
-        assert 0 < whole.told_ma[0] <= 30000
+        await until(lambda: whole.told_ma[0] > 0)  # once the limit there has begun to rise
+        assert whole.told_ma[0] <= here.virtual.charge_limit_ma <= 30000
         one = there.bank.units["one"].snapshot
         assert (
             one is not None

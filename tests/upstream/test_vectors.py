@@ -20,7 +20,7 @@ VECTORS = [
 
 def decoded(vector: dict[str, Any], now_ms: int = 0) -> Snapshot:
     """Through the receiver, in one stream, as a poller does it."""
-    codec = registry.load(vector["protocol"]).Codec()
+    codec = registry.load(vector["protocol"]).Codec(**vector.get("options", {}))
     if hasattr(codec, "reads"):  # blocks of registers, by slot
         blocks = [bytes.fromhex(frame) if frame else None for frame in vector["frames"]]
         found: Snapshot = codec.decode(blocks, now_ms)
@@ -55,11 +55,11 @@ def test_frames_mean_what_the_vector_says(path: Path) -> None:
 @pytest.mark.parametrize("path", VECTORS)
 def test_requests_are_the_codec_s(path: Path) -> None:
     vector = json.loads(path.read_text())
-    codec = registry.load(vector["protocol"]).Codec()
+    codec = registry.load(vector["protocol"]).Codec(**vector.get("options", {}))
     if hasattr(codec, "reads"):
         assert len(vector["frames"]) <= len(codec.reads())
         return
-    asked = [request for _, request in registry.load(vector["protocol"]).Codec().requests()]
+    asked = [request for _, request in codec.requests()]
     for text in vector["requests"]:
         assert bytes.fromhex(text) in asked
     assert len(vector["requests"]) == len(vector["frames"])

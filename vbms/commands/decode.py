@@ -47,7 +47,13 @@ _ALARM_WORDS = ("warnings", "protections", "criticals")
 @click.argument("protocol", type=click.Choice(PROTOCOLS), metavar="PROTOCOL")
 @click.argument("source", nargs=-1, metavar="[HEX or FILE]")
 @click.option("--json", "as_json", is_flag=True, help="the data model's own names and milli-units")
-def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--as-vector", is_flag=True, help="Frames, or an exchange of a recording, as a test vector."
+)
+@click.option("--at", type=float, metavar="SECONDS", help="Which exchange of the recording.")
+def command(
+    protocol: str, source: tuple[str, ...], as_json: bool, as_vector: bool, at: float | None
+) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
     PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk_ble (which finds its layout, or is told it:
@@ -62,6 +68,9 @@ def command(protocol: str, source: tuple[str, ...], as_json: bool) -> None:
     pylontech_hv_can and byd_can come as candump writes them, ID#BYTES, as arguments or as a log;
     several make one picture.
     """
+    if as_vector:
+        _print_vector(protocol, source, at)
+        return
     if protocol in can_frames.PROTOCOLS:
         inputs = can_frames.inputs(protocol, source)
     else:
@@ -126,6 +135,26 @@ def read(protocol: str, data: bytes) -> Reading:
         return codec.read(data), None
     except RefusedError as error:
         return {"address": data[0], "function": data[1] & 0x7F, "exception": error.code}, str(error)
+
+
+def _print_vector(protocol: str, source: tuple[str, ...], at: float | None) -> None:
+    from vbms.commands.decoding import vector
+    from vbms.upstream import registry
+
+    name = "jk_pb" if protocol == "jk_pb_modbus" else protocol
+    if name not in registry.DRIVERS or not hasattr(registry.load(name).Codec, "take"):
+        raise click.UsageError("%s has no vectors of this kind: a battery's protocol has" % name)
+    recording = vector.read_recording(source[0]) if len(source) == 1 else None
+    try:
+        if recording is not None:
+            click.echo(vector.written(vector.from_recording(name, recording, at)))
+            return
+        texts = _texts(source) if name == "mqtt_pack" else _inputs(source)
+        frames = [data if name != "mqtt_pack" else data.rstrip() + b"\n" for _, data in texts]
+        click.echo(vector.written(vector.from_frames(name, b"".join(frames))))
+    except FrameError as error:
+        click.echo("%s: %s" % (name, error), err=True)
+        sys.exit(1)
 
 
 def _inputs(source: tuple[str, ...]) -> list[tuple[str, bytes]]:

@@ -35,6 +35,7 @@ class FdLine:
         # Asked first for an answer to what has come, so that an answer made beforehand leaves at
         # once; None, or a None from it: `read` gets the bytes.
         self.at_once: Callable[[bytes], bytes | None] | None = None
+        self.trace: Callable[[bool, bytes], None] | None = None  # (sent, bytes), for a recording
 
     def _attach(self, fd: int) -> None:
         os.set_blocking(fd, False)
@@ -92,6 +93,8 @@ class FdLine:
 
     async def write(self, data: bytes) -> None:
         """All of it, or LinkError."""
+        if self.trace is not None:
+            self.trace(True, data)
         while True:
             try:
                 sent = os.write(self._fd, data)
@@ -128,6 +131,8 @@ class FdLine:
         # A terminal with nothing to say reads like one that is gone.
         if not data and self._peek.poll(0):
             self._break(LinkError(f"{self.where} is gone: {self.GONE}"))
+        elif self.trace is not None and data:
+            self.trace(False, data)
         return data
 
     def _readable(self) -> None:
@@ -145,6 +150,8 @@ class FdLine:
             self._waiting = (self._waiting + data)[-_MOST_WAITING:]
 
     def _answer(self, data: bytes) -> None:
+        if self.trace is not None:
+            self.trace(True, data)
         try:
             sent = os.write(self._fd, data)
         except BlockingIOError:
