@@ -47,6 +47,7 @@ package(
         "upstream/jbd.py",
         "upstream/jk02.py",
         "upstream/jk04.py",
+        "upstream/jk_4e57.py",
         "upstream/jk_ble.py",
         "upstream/jk_pb.py",
         "upstream/mqtt_pack.py",

@@ -50,7 +50,7 @@ class Simulation:
             (
                 battery.name,
                 battery.protocol,
-                int(str(battery.address)),
+                0 if battery.address is None else int(str(battery.address)),
                 battery.unit.capacity_mah / 1000 if battery.unit.capacity_mah else None,
                 battery.unit.cells,
                 battery.slot,

@@ -65,7 +65,9 @@ def decoded(call, *values):
 
 def heard(protocol, address, data, sizes):
     """What a poller would make of these bytes."""
-    codec = upstream.load(protocol).Codec(address=address)
+    driver = upstream.load(protocol)
+    named = "address" in [option.name for option in driver.OPTIONS]
+    codec = driver.Codec(address=address) if named else driver.Codec()
     if hasattr(codec, "reads"):
         registers(protocol, codec, data)
         return

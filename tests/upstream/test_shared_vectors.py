@@ -13,7 +13,7 @@ import pytest
 from vbms.aggregate.snapshot import Snapshot
 from vbms.commands.decode import read
 from vbms.errors import FrameError, RefusedError
-from vbms.upstream import byd_pro, jk_ble, jk_pb
+from vbms.upstream import byd_pro, jk_4e57, jk_ble, jk_pb
 from vbms.wire.receiver import Receiver
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "vectors"
@@ -227,6 +227,28 @@ def test_jk_ble_codec(entry: dict[str, Any]) -> None:
                 assert (list(found) if target == "cells_mv" else found) == expected, target
         assert snap.only_shown == (entry["protocol"] == "jk04")
         assert snap.note is None or snap.only_shown
+
+
+@pytest.mark.parametrize("entry", entries("jk_4e57"))
+def test_jk_4e57(entry: dict[str, Any]) -> None:
+    data = bytes.fromhex(entry["hex"])
+    codec = jk_4e57.Codec()
+    if "error" in entry["expect"]:
+        refused("jk_4e57", entry)
+        assert frames_of(codec, data) == []
+        assert frames_of(codec, data + data)[:1] in ([], [data])
+        return
+    said, refusal = read("jk_4e57", data)
+    assert refusal is None
+    compare(entry, said)
+    if entry["direction"] == "host->bms":
+        assert codec.requests()[0][1] == data
+        assert frames_of(codec, data) == []  # our own echo
+        return
+    assert frames_of(codec, b"NW\x00" + data + data) == [data, data]
+    assert codec.slot(data) == 0
+    assert isinstance(said, dict)
+    same_as_codec(codec.decode((data,), 7), said)
 
 
 def test_a_vector_can_fail() -> None:

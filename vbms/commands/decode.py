@@ -5,6 +5,7 @@ is refused, and with what the frame does say where the device itself refused.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -18,12 +19,17 @@ from vbms.aggregate import alarms
 from vbms.commands.decoding import Reading, Values, can_frames
 from vbms.errors import FrameError, RefusedError
 
-PROTOCOLS = (
+# Those that a module of the same name in decoding/ reads.
+_READERS = (
     "byd_battery_box",
-    *("byd_pro", "jk_pb", "jk_pb_modbus", "jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd"),
-    *("mqtt_pack", "deye_rs485", "pylontech_rs485"),
-    *can_frames.PROTOCOLS,
+    "byd_pro",
+    "jbd",
+    "jk_4e57",
+    "mqtt_pack",
+    "pylontech_rs485",
 )
+_JK_LAYOUTS = {"jk_ble": 0, "jk02_32s": 32, "jk02_24s": 24, "jk04": 4}
+PROTOCOLS = (*_READERS, "jk_pb", "jk_pb_modbus", *_JK_LAYOUTS, "deye_rs485", *can_frames.PROTOCOLS)
 TEXTS = ("mqtt_pack", "pylontech_rs485")  # may come as the text they are
 
 # Ending of a name: unit for people, its size in the name's unit, decimal places.
@@ -39,7 +45,6 @@ _UNITS = (
     ("_us", "us", 1, 0),
     ("_h", "h", 1, 0),
 )
-_JK_LAYOUTS = {"jk_ble": 0, "jk02_32s": 32, "jk02_24s": 24, "jk04": 4}
 _ALARM_WORDS = ("warnings", "protections", "criticals")
 
 
@@ -56,17 +61,16 @@ def command(
 ) -> None:
     """Say what the bytes of a frame mean, or why they are refused.
 
-    PROTOCOL is byd_pro, jk_pb (or jk_pb_modbus), jk_ble (which finds its layout, or is told it:
-    jk02_32s, jk02_24s, jk04), jbd, mqtt_pack, deye_rs485, pylontech_rs485 or a CAN one.
+    PROTOCOL is a protocol's name (`vbms decode x` lists them all); jk_ble finds its layout, or is
+    told it: jk02_32s, jk02_24s, jk04.
 
     The bytes come as hex digits (spaces allowed), from a file of hex digits or bytes, or from
     standard input. A file of test vectors (JSON) is decoded entry by entry. A frame of
     pylontech_rs485 may come as the text it is, its end as `\\r`; so may a message of mqtt_pack,
     with its topic as `mosquitto_sub -v` prints it, or without.
 
-    Frames of pylontech_can, deye_can, victron_can, sma_can, goodwe_can, luxpower_can,
-    pylontech_hv_can and byd_can come as candump writes them, ID#BYTES, as arguments or as a log;
-    several make one picture.
+    CAN frames come as candump writes them, ID#BYTES, as arguments or as a log; several make one
+    picture.
     """
     if as_vector:
         _print_vector(protocol, source, at)
@@ -98,18 +102,10 @@ def command(
 
 def read(protocol: str, data: bytes) -> Reading:
     """What the bytes say, and in words if the device refused. FrameError if they are no frame."""
-    if protocol == "byd_battery_box":
-        from vbms.commands.decoding import byd_battery_box
-
-        return byd_battery_box.read(data)
-    if protocol == "byd_pro":
-        from vbms.commands.decoding import byd_pro
-
-        return byd_pro.read(data)
-    if protocol == "mqtt_pack":
-        from vbms.commands.decoding import mqtt_pack
-
-        return mqtt_pack.read(data)
+    if protocol in _READERS:
+        module = importlib.import_module("vbms.commands.decoding." + protocol)
+        found: Reading = module.read(data)
+        return found
     if protocol.startswith("jk_pb"):
         from vbms.commands.decoding import jk_pb
 
@@ -118,14 +114,6 @@ def read(protocol: str, data: bytes) -> Reading:
         from vbms.commands.decoding import jk02
 
         return jk02.read(data, _JK_LAYOUTS[protocol])
-    if protocol == "jbd":
-        from vbms.commands.decoding import jbd
-
-        return jbd.read(data)
-    if protocol == "pylontech_rs485":
-        from vbms.commands.decoding import pylontech_rs485
-
-        return pylontech_rs485.read(data)
     if protocol in can_frames.PROTOCOLS:
         return can_frames.read(protocol, data.decode("ascii", "replace"))
     from vbms.downstream import registry

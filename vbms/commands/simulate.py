@@ -14,7 +14,7 @@ from vbms.simulate.deye import Deye
 from vbms.simulate.deye_wrong import WRONG
 from vbms.simulate.faults import NAMES, Fault, Schedule
 from vbms.simulate.line import PacedLine, open_port
-from vbms.simulate.site import DEVICES, make_device
+from vbms.simulate.site import ALONE, DEVICES, make_device
 from vbms.simulate.world import World
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,8 @@ def command(
             play: Coroutine[None, None, int] = _play_deye(port, baud or 9600, faults, cells, rounds)
         else:
             places = _places([*addresses, *more_addresses], name)
+            if len(places) > 1 and name in ALONE:
+                raise click.BadParameter(f"a {name} has none", param_hint="--address")
             world = World(seed, speed)
             share = None if soc is None else soc / 100
             devices = {

@@ -18,6 +18,7 @@ class Driver:
     """One protocol: its options, its line, what it reads by itself."""
 
     __slots__ = (
+        "alone",
         "baud",
         "declares",
         "kind",
@@ -38,6 +39,7 @@ class Driver:
         self.baud: int | None = getattr(module, "BAUD", None)
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
+        self.alone: bool = getattr(module, "ALONE", False)  # no addresses: one for each link
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
 
         # An inverter's: which `present:` it knows, and how many batteries it can show as modules.

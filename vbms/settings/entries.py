@@ -206,12 +206,13 @@ class Entries:
             if address is not None:
                 identity = (one.text("link"), known.protocol, address.value)
                 addresses.append((identity, str(address.value), one.place("address")))
-            elif "address" not in one.bad and any(
-                option.name == "address" and not option.required for option in known.options
+            elif known.alone or (
+                "address" not in one.bad
+                and any(o.name == "address" and not o.required for o in known.options)
             ):
                 alone = (one.text("link"), known.protocol, None)
                 said = f"{one.text('link')} without an address"
-                addresses.append((alone, said, one.place("address")))
+                addresses.append((alone, said, one.place("link" if known.alone else "address")))
         check_unique(addresses, "an address once for each link and protocol", self._problems)
         self._compare_kinds()
         outputs: list[tuple[object, str, Place]] = []

@@ -4,11 +4,12 @@ import random
 from collections.abc import Callable, Sequence
 
 from vbms.errors import ConfigError
-from vbms.simulate import byd_pro, jk_payload
+from vbms.simulate import byd_pro, jk_4e57, jk_payload
 from vbms.simulate.bms import Settings
 from vbms.simulate.byd_pro import BydPro
 from vbms.simulate.device import Device
 from vbms.simulate.faults import Fault, Schedule
+from vbms.simulate.jk_4e57 import Jk4e57
 from vbms.simulate.jk_pb import JkMaster, JkPb
 from vbms.simulate.line import PacedLine
 from vbms.simulate.pack import Pack
@@ -25,8 +26,11 @@ def _jk(pack: Pack, address: int) -> Device:
 # protocol -> (device, the BMS's settings, Ah if nobody says, baud)
 DEVICES: dict[str, tuple[Callable[[Pack, int], Device], Callable[[], Settings], float, int]] = {
     "byd_pro": (BydPro, byd_pro.settings, 50.0, 9600),
+    "jk_4e57": (Jk4e57, jk_4e57.settings, 100.0, 115200),
     "jk_pb": (_jk, jk_payload.settings, 200.0, 115200),
 }
+
+ALONE = ("jk_4e57",)  # devices without an address: one for each line
 
 
 def make_device(

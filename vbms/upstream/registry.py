@@ -8,6 +8,7 @@ DRIVERS = {
     "byd_battery_box": "vbms.upstream.byd_battery_box",
     "byd_pro": "vbms.upstream.byd_pro",
     "jbd": "vbms.upstream.jbd",
+    "jk_4e57": "vbms.upstream.jk_4e57",
     "jk_ble": "vbms.upstream.jk_ble",
     "jk_pb": "vbms.upstream.jk_pb",
     "mqtt_pack": "vbms.upstream.mqtt_pack",
