@@ -85,7 +85,7 @@ def test_the_inverter_asks() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["acme"], "acme: there are byd_pro, jk_pb, deye"),
+        (["acme"], "acme: there are byd_pro, "),
         (["byd_pro", "7"], "unexpected 7"),
         (["byd_pro", "--address", "x"], "x is no address"),
         (["jk_pb", "--address", "16"], "16 is not in 0..15"),
