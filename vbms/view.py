@@ -12,6 +12,7 @@ from vbms.downstream import deye_rs485
 from vbms.events import Row as Event
 from vbms.journal import iso_now
 from vbms.metrics import InverterStats, LinkStats, Metrics
+from vbms.rpc import Call, Calls
 
 if typing.TYPE_CHECKING:
     from vbms.aggregate.bank import Unit
@@ -77,6 +78,7 @@ class View:
     def __init__(self, site: "Site") -> None:
         self._site = site
         self._metrics = Metrics(self)
+        self._calls = Calls(site)
         self.version = version()
         self.state = "starting"
 
@@ -136,6 +138,9 @@ class View:
 
     def clear_relay(self, name: str) -> str | None:
         return self._site.panel.clear(name)
+
+    def calls(self) -> "list[tuple[str, bool, Call]]":
+        return self._calls.rows()
 
     def health(self) -> dict[str, object]:
         site = self._site

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.browser.driver import Browser, browser
 from tests.web.fake_site import FakeSite, good, lfp
-from vbms.web import routes
+from vbms.web import guard
 from vbms.web.server import WebServer
 
 DASH = "–"
@@ -257,7 +257,7 @@ CONTRAST = """(() => {
 
 
 async def test_login(page: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "_GUESS_S", 0)
+    monkeypatch.setattr(guard, "GUESS_S", 0)
     site = full_bank()
     site.loopback, site.token = False, "s3cret"
     web = WebServer(site, Listen())

@@ -63,6 +63,7 @@ class FakeSite:
         self.happened: list[tuple[int, str, str, str, str | None, str]] = []
         self.chargers: list[object] = []
         self.cleared: list[str] = []
+        self.offered: list[tuple[str, bool, object]] = []
         self.extra_alarms: list[tuple[str, int, str | None, str, str]] = []
 
     def feed(self, key: str, snap: Snapshot, frames: int = 1) -> None:
@@ -115,6 +116,9 @@ class FakeSite:
     def clear_relay(self, name: str) -> str | None:
         self.cleared.append(name)
         return None if name == "garage" else f"{name} is idle"
+
+    def calls(self) -> list[tuple[str, bool, object]]:
+        return self.offered
 
     def health(self) -> dict[str, object]:
         state = self.virtual.state

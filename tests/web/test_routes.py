@@ -8,7 +8,7 @@ import pytest
 from microdot.test_client import TestClient
 
 from tests.web.fake_site import FakeSite, good, lfp
-from vbms.web import routes
+from vbms.web import guard, routes
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def site() -> FakeSite:
 
 @pytest.fixture(autouse=True)
 def guesses_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "_GUESS_S", 0)
+    monkeypatch.setattr(guard, "GUESS_S", 0)
 
 
 def client(site: FakeSite, host: str = "127.0.0.1:8080") -> TestClient:
@@ -251,8 +251,8 @@ async def test_a_wrong_token_costs_time(site: FakeSite, monkeypatch: pytest.Monk
     async def sleep(seconds: int) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(routes, "_GUESS_S", 1)
-    monkeypatch.setattr(routes.asyncio, "sleep", sleep)
+    monkeypatch.setattr(guard, "GUESS_S", 1)
+    monkeypatch.setattr(guard.asyncio, "sleep", sleep)
     web = far(site)
     await web.get("/api/bank", headers={"Authorization": "Bearer wrong"})
     assert slept == [1]

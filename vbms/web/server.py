@@ -10,9 +10,11 @@ import logging
 import os
 
 from vbms.web.routes import MOST_HEAD, make_app
+from vbms.web.socket import serve as serve_socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from vbms.web.site import Site
@@ -28,16 +30,22 @@ log = logging.getLogger("vbms")
 
 MOST = 32  # connections at a time; one more is closed at once
 DEADLINE_S = 15  # for a request and its answer together
+IDLE_S = 300  # for the next message of a socket
 RETRY_S = (1, 2, 4, 8, 16, 30)
 
 
 class _Writer:
     """A StreamWriter with the methods microdot calls."""
 
-    def __init__(self, writer: asyncio.StreamWriter):
+    def __init__(self, writer: asyncio.StreamWriter, stay: "Callable[[], None]"):
+        self._stay = stay
         self._writer = writer
         self.get_extra_info = writer.get_extra_info
         self.close = writer.close
+
+    def stay(self) -> None:
+        """The connection is one that lasts: it gets so long again."""
+        self._stay()
 
     async def awrite(self, data: bytes) -> None:
         self._writer.write(data)
@@ -54,7 +62,7 @@ class WebServer:
     def __init__(self, site: "Site", listen: "Listen"):
         self.host = listen.host
         self.port = listen.port
-        self._app = make_app(site)
+        self._app = make_app(site, serve_socket)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
         self._retry: asyncio.Task[None] | None = None
@@ -108,8 +116,13 @@ class WebServer:
             return
         self._open.add(task)
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                await self._app.handle_request(reader, _Writer(writer))
+            async with asyncio.timeout(DEADLINE_S) as deadline:
+                loop = asyncio.get_running_loop()
+
+                def stay() -> None:
+                    deadline.reschedule(loop.time() + IDLE_S)
+
+                await self._app.handle_request(reader, _Writer(writer, stay))
         except (TimeoutError, asyncio.CancelledError):
             writer.transport.abort()  # too slow, or we are stopping: nothing is owed
         finally:

@@ -6,11 +6,13 @@ their own that fits. Everything is read; all that changes something is a person'
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Protocol
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import Any, Protocol
 
     from vbms.aggregate.snapshot import Snapshot
     from vbms.aggregate.virtual import Reason, VirtualBattery
+
+    Call = Callable[[dict[str, Any]], Awaitable[object]]
 
     class UnitRow(Protocol):
         """One enrolled battery, fresh or not. None is unknown."""
@@ -154,6 +156,12 @@ if TYPE_CHECKING:
 
         def clear_relay(self, name: str) -> str | None:
             """A person ends a charger's time-out. None: done; else why not."""
+
+        def calls(self) -> Sequence[tuple[str, bool, Call]]:
+            """(name, whether it changes something, what it does) of further calls by name.
+
+            A call takes its arguments and gives plain data; RefusedError, its code an HTTP status.
+            """
 
         def health(self) -> Mapping[str, object]:
             """ok state reason age_s inverters {name: {open, asked_s_ago}} version."""
