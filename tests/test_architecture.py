@@ -40,6 +40,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/upstream/", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/downstream/", INVERTER, PURE),
+    ("vbms/downstream/modbus_", INVERTER | {"vbms.downstream.safe_side"}, PURE),
     ("vbms/downstream/byd_can.py", INVERTER | {"vbms.downstream.permission"}, PURE),
     (
         "vbms/downstream/pylontech_",

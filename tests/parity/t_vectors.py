@@ -110,6 +110,8 @@ def payload(data):
 
 def asked(protocol, data, batteries):
     """What an inverter would hear."""
+    if not hasattr(downstream.load(protocol).Codec, "take"):
+        return
     codec = downstream.load(protocol).Codec(address=data[0] if data and data[0] < 15 else 0)
     digest = digests[protocol]
     for frame in any_chunking(codec.take, data) + [data]:

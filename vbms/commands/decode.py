@@ -29,7 +29,8 @@ _READERS = (
     "pylontech_rs485",
 )
 _JK_LAYOUTS = {"jk_ble": 0, "jk02_32s": 32, "jk02_24s": 24, "jk04": 4}
-PROTOCOLS = (*_READERS, "jk_pb", "jk_pb_modbus", *_JK_LAYOUTS, "deye_rs485", *can_frames.PROTOCOLS)
+_CODECS = ("deye_rs485", "modbus_tcp")  # that read themselves
+PROTOCOLS = (*_READERS, "jk_pb", "jk_pb_modbus", *_JK_LAYOUTS, *_CODECS, *can_frames.PROTOCOLS)
 TEXTS = ("mqtt_pack", "pylontech_rs485")  # may come as the text they are
 
 # Ending of a name: unit for people, its size in the name's unit, decimal places.
@@ -122,6 +123,7 @@ def read(protocol: str, data: bytes) -> Reading:
     try:
         return codec.read(data), None
     except RefusedError as error:
+        data = data[6:] if protocol == "modbus_tcp" else data  # there a head comes first
         return {"address": data[0], "function": data[1] & 0x7F, "exception": error.code}, str(error)
 
 
