@@ -188,11 +188,17 @@ class Site:
         inverter = next(each for each in settings.inverters if each.name == name)
         kind = kinds.of_inverter(inverter.protocol)
         where = settings.links[inverter.link]
-        link, path = await self.simulation.inverter_link(where, inverter)
-        self._record(link, where, [inverter.protocol])
-        if path is not None:
-            log.info("%s: simulated line, plug the inverter into %s", name, path)
-        line = kind.make(inverter, link, self.clock, self.bank, path)
+        for host in self.inverters.values():
+            if host.settings.link == inverter.link:
+                line = kind.join(inverter, host, self.bank)
+                break
+        else:
+            link, path = await self.simulation.inverter_link(where, inverter)
+            spoken = [one.protocol for one in settings.inverters if one.link == inverter.link]
+            self._record(link, where, spoken)
+            if path is not None:
+                log.info("%s: simulated line, plug the inverter into %s", name, path)
+            line = kind.make(inverter, link, self.clock, self.bank, path)
         self.inverters[name] = line
         line.start()
 
@@ -337,10 +343,18 @@ class Site:
     async def _reload_inverters(self, old: Settings, settings: Settings) -> None:
         wanted = {inverter.name: inverter for inverter in settings.inverters}
         before: dict[str, InverterLine] = {}
-        for name, line in list(self.inverters.items()):
+        # Those that share a link begin anew together.
+        touched = {one.link for one in settings.inverters if one.name not in self.inverters}
+        for name, line in self.inverters.items():
             new = wanted.get(name)
             where = line.settings.link
             if new != line.settings or settings.links[where] != old.links[where]:
+                touched.add(where)
+                if new is not None:
+                    touched.add(new.link)
+        for name, line in list(self.inverters.items()):
+            where = line.settings.link
+            if where in touched:
                 line.hush()
                 before[name] = self.inverters.pop(name)
                 await line.stop()

@@ -11,8 +11,10 @@ from vbms.aggregate.present import (
     BANK,
     SHARDS,
     UNITS,
+    WHOLE,
     Presenter,
     Shard,
+    part_of,
     present_bank,
     present_shards,
     present_units,
@@ -177,3 +179,63 @@ def test_eight_packs_of_200_a() -> None:
 def test_the_impossible_is_refused(arguments: tuple[str, int | None]) -> None:
     with pytest.raises(ConfigError):
         Presenter(*arguments)
+
+
+SHARES = st.lists(st.integers(1, WHOLE), min_size=1, max_size=6).map(
+    lambda parts: [part * WHOLE // max(sum(parts), WHOLE) for part in parts]
+)
+ANY_MA = st.integers(0, 20_000_000)
+
+
+@given(SHARES, ANY_MA, ANY_MA, st.integers(0, 60_000_000), st.sampled_from([BANK, SHARDS]))
+def test_all_inverters_together_are_told_no_more_than_the_bank(
+    shares: list[int], charge: int, discharge: int, mah: int, mode: str
+) -> None:
+    """Each by its own presenter, in shards or not."""
+    assert sum(shares) <= WHOLE
+    bank = big(mah, charge_limit_ma=charge, discharge_limit_ma=discharge, own_charge_ma=charge)
+    told = []
+    for share in shares:
+        presenter = Presenter(mode, 3 if mode == SHARDS else None, max(charge, discharge))
+        told += known(presenter.present(part_of(bank, share)))
+    for name in ("charge_limit_ma", "discharge_limit_ma", "own_charge_ma", "capacity_mah"):
+        assert sum(getattr(each, name) for each in told) <= getattr(bank, name), name
+    assert all(each.soc_permille == bank.soc_permille for each in told)
+    assert all(each.cvl_mv == bank.cvl_mv for each in told)
+
+
+@given(SHARES, st.lists(st.tuples(ANY_MA, ANY_MA), min_size=1, max_size=5), ANY_MA, ANY_MA)
+def test_modules_never_add_up_to_more_than_the_bank(
+    shares: list[int], limits: list[tuple[int, int]], charge: int, discharge: int
+) -> None:
+    from tests.downstream.modules import group, module
+
+    told = []
+    for share in shares:
+        units = [
+            part_of(module(charge_limit_ma=one, discharge_limit_ma=other), share)
+            for one, other in limits
+        ]
+        for unit, each in zip([module() for _ in limits], units):
+            unit.charge_limit_ma, unit.discharge_limit_ma = (
+                each.charge_limit_ma,
+                each.discharge_limit_ma,
+            )
+            told.append(unit)
+        bank = part_of(healthy(charge_limit_ma=charge, discharge_limit_ma=discharge), share)
+        group(
+            *told[-len(limits) :],
+            charge_limit_ma=bank.charge_limit_ma,
+            discharge_limit_ma=bank.discharge_limit_ma,
+        )
+    assert sum(unit.charge_limit_ma for unit in told) <= charge
+    assert sum(unit.discharge_limit_ma for unit in told) <= discharge
+
+
+@given(st.integers(-5_000_000, 5_000_000), st.integers(1, WHOLE - 1))
+def test_a_part_of_a_current_keeps_its_direction(current: int, share: int) -> None:
+    part = part_of(healthy(current_ma=current, power_mw=None), share)
+    assert part.current_ma is not None
+    assert abs(part.current_ma) <= abs(current) and part.current_ma * current >= 0
+    assert part.power_mw is None
+    assert part_of(part, WHOLE) is part

@@ -60,8 +60,8 @@ def module_of(told: VirtualBattery, unit: "Member") -> Module:
 def group_of(told: VirtualBattery, modules: "dict[int, Module]", places: "dict[str, int]") -> Group:
     """The bank as it is told, over its batteries by slot.
 
-    All are on one bus bar: each wants the bank's voltages. Where the modules' limits add up to more
-    than the bank's, all are scaled down alike.
+    All are on one bus bar: each asks for the bank's voltages and charges. Where the modules' limits
+    add up to more than the bank's, all are scaled down alike.
     """
     group = Group()
     _copy(told, group)
@@ -86,6 +86,8 @@ def group_of(told: VirtualBattery, modules: "dict[int, Module]", places: "dict[s
     for module in every:
         module.cvl_mv = told.cvl_mv
         module.dvl_mv = told.dvl_mv
+        module.force_charge = told.force_charge
+        module.full_charge_request = told.full_charge_request
         if charge > told.charge_limit_ma:
             module.charge_limit_ma = module.charge_limit_ma * told.charge_limit_ma // charge
         if discharge > told.discharge_limit_ma:

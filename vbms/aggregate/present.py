@@ -29,6 +29,9 @@ TOP_MA = 327670
 SUM_MA = 655340  # of the charge limits of all addresses
 
 
+WHOLE = 100_000  # what shares are parts of
+
+
 class Shard(VirtualBattery):
     """One of k equal parts of a bank. `whole` is that bank: its bits are told at each address."""
 
@@ -86,6 +89,30 @@ def present_units(
             battery = battery.copy(charge_limit_ma=limit)
         pairs.append((address, battery))
     return tuple(pairs)
+
+
+def part_of(battery: VirtualBattery, share: int) -> VirtualBattery:
+    """What an inverter is told that shares the bank with others, in parts per hundred thousand.
+
+    Limits and Ah floor, current and power go toward zero: all parts together are never more than
+    the whole, also for an inverter that works out limits of its own from Ah. Else it is the bank.
+    """
+    if share >= WHOLE:
+        return battery
+    part = battery.copy(
+        charge_limit_ma=battery.charge_limit_ma * share // WHOLE,
+        discharge_limit_ma=battery.discharge_limit_ma * share // WHOLE,
+        own_charge_ma=battery.own_charge_ma * share // WHOLE,
+    )
+    for name in ("capacity_mah", "design_mah", "remaining_mah"):
+        value = getattr(battery, name)
+        if value is not None:
+            setattr(part, name, value * share // WHOLE)
+    for name in ("current_ma", "power_mw"):
+        value = getattr(battery, name)
+        if value is not None:
+            setattr(part, name, toward_zero(value * share, WHOLE))
+    return part
 
 
 def overflows(battery: VirtualBattery) -> bool:

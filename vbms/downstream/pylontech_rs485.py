@@ -327,11 +327,11 @@ class Codec:
         status = 0
         if charge:
             status |= frames.CHARGE_ENABLED
-            if getattr(battery, "force_charge", False):
+            if battery.force_charge:
                 status |= frames.CHARGE_NOW
         if discharge:
             status |= frames.DISCHARGE_ENABLED
-        if getattr(battery, "full_charge_request", False):
+        if battery.full_charge_request:
             status |= frames.FULL_CHARGE[command]
         if cvl is not None and cvl <= 0:
             cvl = None  # 0 V is never told

@@ -1,8 +1,13 @@
-"""An inverter that asks on a line of bytes, and the responder that answers it."""
+"""An inverter that asks on a line of bytes, and the responder that answers it.
+
+Where it asks in two protocols on one line, the second one's `AnsweringLine` is a guest of the
+first's: one link, one task, one responder, and what each is told of its own.
+"""
 
 import logging
 
 from vbms.aggregate.bank import Bank
+from vbms.aggregate.virtual import VirtualBattery
 from vbms.config import InverterSettings
 from vbms.downstream import registry as downstream
 from vbms.lines.inverter import InverterLine, Pairs
@@ -21,14 +26,37 @@ def make(
     return AnsweringLine(settings, link, clock, bank, path)
 
 
+def join(settings: InverterSettings, host: InverterLine, bank: Bank) -> InverterLine:
+    """A further protocol on a line that is there: a guest."""
+    assert isinstance(host, AnsweringLine)
+    return AnsweringLine(settings, host.link, host.clock, bank, host.path, host)
+
+
 class AnsweringLine(InverterLine):
     """One codec an address, all on one responder."""
 
     def __init__(
-        self, settings: InverterSettings, link: Link, clock: Clock, bank: Bank, path: str | None
+        self,
+        settings: InverterSettings,
+        link: Link,
+        clock: Clock,
+        bank: Bank,
+        path: str | None,
+        host: "AnsweringLine | None" = None,
     ) -> None:
         super().__init__(settings, link, clock, bank, path)
         self._codecs: dict[int, DownstreamCodec] = {}
+        self._served: list[tuple[DownstreamCodec, VirtualBattery | None]] = []
+        self._host = host
+        self._guests: list[AnsweringLine] = []
+        self.responder: Responder
+        if host is not None:
+            self.responder = host.responder
+            self.responder.add(self._codec(0))
+            self.responder.turnaround_us = max(self.responder.turnaround_us, settings.turnaround_us)
+            self.reply_us = host.reply_us
+            host._guests.append(self)
+            return
         self.responder = Responder(link, clock, [self._codec(0)], settings.turnaround_us, log)
         self.responder.name = settings.name
         self.responder.observe = self.reply_us.observe
@@ -45,16 +73,40 @@ class AnsweringLine(InverterLine):
     async def body(self) -> None:
         await self.responder.run()
 
+    def start(self) -> None:
+        if self._host is None:
+            super().start()
+        else:
+            self.first_try = self._host.first_try
+            self.is_open = self._host.is_open
+
+    async def stop(self) -> None:
+        if self._host is None:
+            await super().stop()
+        else:
+            self.hush()
+            self.is_open = False
+
+    def _on_state(self, is_open: bool) -> None:
+        super()._on_state(is_open)
+        for guest in self._guests:
+            guest.is_open = is_open
+
     def publish(self, pairs: Pairs) -> None:
-        self.responder.publish([(self._codec(address), battery) for address, battery in pairs])
+        self._served = [(self._codec(address), battery) for address, battery in pairs]
+        host = self._host or self
+        served = list(host._served)
+        for guest in host._guests:
+            served += guest._served
+        self.responder.publish(served)
 
     @property
     def asked_ms(self) -> int | None:
-        return self.responder.asked_ms
+        return self.responder.heard(self._codec(0))[0]
 
     @property
     def requests(self) -> int:
-        return self.responder.counters["answered"] + self.responder.counters["stale"]
+        return self.responder.heard(self._codec(0))[1]
 
     @property
     def wire_saturated(self) -> list[dict[str, int]]:

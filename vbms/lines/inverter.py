@@ -6,7 +6,7 @@ from vbms.aggregate.bank import Bank
 from vbms.aggregate.controller import Controller
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.modules import group_of, module_of
-from vbms.aggregate.present import UNITS, Presenter
+from vbms.aggregate.present import UNITS, WHOLE, Presenter, part_of
 from vbms.aggregate.profile import BankProfile
 from vbms.aggregate.virtual import NORMAL, PARTIAL, SILENT, VirtualBattery
 from vbms.config import InverterSettings
@@ -96,11 +96,13 @@ class InverterLine(Line):
             served = [key for _, key in slots]
             for key in [key for key in self._ladders if key not in served]:
                 del self._ladders[key]
-            self.presenter.charge_cap_ma = bank.profile.max_charge_ma
+            cap = bank.profile.max_charge_ma
+            share = self.settings.share_ppht
+            self.presenter.charge_cap_ma = None if cap is None else cap * share // WHOLE
             for address, key in slots:
                 alone = whole if bank.broken else controller.solo(key)
                 ladder = self._ladder(key, bank)
-                units.append((address, ladder.step(alone, now_ms, bank.up_ms)))
+                units.append((address, self._part(ladder.step(alone, now_ms, bank.up_ms))))
                 states.append(ladder.state)
             pairs = self.presenter.present(None, units)
             told = [state for (_, battery), state in zip(units, states) if battery is not None]
@@ -112,10 +114,10 @@ class InverterLine(Line):
                 self.state = told[0] if told else (states[0] if states else SILENT)
         else:
             ladder = self._ladder("", bank)
-            self.told = ladder.step(whole, now_ms, bank.up_ms)
+            self.told = self._part(ladder.step(whole, now_ms, bank.up_ms))
             self.state = ladder.state
             if self._has_modules:
-                pairs = self._with_modules(bank, self.told, slots, now_ms)
+                pairs = self._with_modules(controller, self.told, slots, now_ms)
             else:
                 pairs = self.presenter.present(self.told)
         if self.presenter.notice:
@@ -124,9 +126,13 @@ class InverterLine(Line):
         self.silent = all(battery is None for _, battery in pairs)
         self.publish(pairs)
 
+    def _part(self, battery: VirtualBattery | None) -> VirtualBattery | None:
+        """What of it is this inverter's: others may draw from the same batteries."""
+        return None if battery is None else part_of(battery, self.settings.share_ppht)
+
     def _with_modules(
         self,
-        bank: Bank,
+        controller: Controller,
         told: VirtualBattery | None,
         slots: "list[tuple[int, str]]",
         now_ms: int,
@@ -135,6 +141,7 @@ class InverterLine(Line):
 
         Each battery has a ladder as with `present: units`; while the bank is silent all are.
         """
+        bank = controller.bank
         served = [""] + [key for _, key in slots]
         for key in [key for key in self._ladders if key not in served]:
             del self._ladders[key]
@@ -142,7 +149,8 @@ class InverterLine(Line):
         for slot, key in slots:
             if bank.broken or key not in bank.units or not bank.units[key].profile.enabled:
                 continue
-            alone = self._ladder(key, bank).step(bank.solo(key), now_ms, bank.up_ms)
+            ladder = self._ladder(key, bank)
+            alone = self._part(ladder.step(controller.solo(key), now_ms, bank.up_ms))
             if alone is not None:
                 modules[slot] = module_of(alone, bank.units[key])
         if told is None:

@@ -1,5 +1,8 @@
 """Answering an inverter that asks: finds its requests among whatever is on the line, and answers.
 
+One that asks in two protocols on one pair (binary DEYE and ASCII Pylontech) is answered in both:
+each protocol hears everything, and what one of them knows is no noise to the other.
+
 Answers are made when values change (`publish`), so a request costs one look-up. The usual request
 comes alone and whole; everything else (noise, a neighbour's frames, our own echo, half a request,
 two requests in one piece) goes through the codec's `take`, which looks at every offset.
@@ -46,6 +49,9 @@ class _Protocol:
         self.codec = codec  # any of them: they hear alike
         self.buffer = b""
         self.served: dict[int, Served] = {}
+        self.asked_ms: int | None = None
+        self.requests = 0  # answered, or not to be answered now
+        self.unknown = 0  # bytes that neither it nor another protocol knows
 
 
 class Responder:
@@ -79,12 +85,23 @@ class Responder:
         self._protocols: list[_Protocol] = []
         self._answers: dict[bytes, bytes] = {}
         self._others: dict[bytes, bytes] = {}
+        self._owners: dict[bytes, _Protocol] = {}  # whose each prepared request is
         self._heard = False  # bytes wait in a buffer for more
         self._echo = b""  # what was written last, until something else is heard
         self._echoed = b""  # how much of it has come back
         self._quiet = False
         for codec in codecs:
             self._protocol(codec).served[codec.address] = (codec, None)
+
+    def add(self, codec: "DownstreamCodec") -> None:
+        """A further protocol on the line; silent until it is published for."""
+        protocol = self._protocol(codec)
+        protocol.served.setdefault(codec.address, (codec, None))
+
+    def heard(self, codec: "DownstreamCodec") -> tuple[int | None, int]:
+        """When this codec's protocol was last asked in, None: never; and how many requests."""
+        protocol = self._protocol(codec)
+        return protocol.asked_ms, protocol.requests
 
     def _protocol(self, codec: "DownstreamCodec") -> _Protocol:
         for protocol in self._protocols:
@@ -99,16 +116,20 @@ class Responder:
         Everything is replaced in one step, so an answer never mixes two moments.
         """
         answers = {}
+        owners = {}
         for protocol in self._protocols:
             protocol.served = {}
         for codec, battery in pairs:
-            self._protocol(codec).served[codec.address] = (codec, battery)
+            protocol = self._protocol(codec)
+            protocol.served[codec.address] = (codec, battery)
             if battery is not None:
                 for request in codec.usual():
                     answer = codec.answer(request, battery)
                     if answer is not None:
                         answers[request] = answer
+                        owners[request] = protocol
         self._answers = answers
+        self._owners = owners
         self._others = {}
 
     async def run(self) -> None:
@@ -129,7 +150,11 @@ class Responder:
                 request = await self._turn_round(request, began)
             if request is None:
                 continue
-            answer = self._answers.get(request) or self._answer(request)
+            answer = self._answers.get(request)
+            if answer is not None:
+                self._owners[request].requests += 1
+            else:
+                answer = self._answer(request)
             if answer is None:
                 continue
             await link.write(answer)
@@ -144,7 +169,8 @@ class Responder:
         if answer is None or self._heard:
             return None
         began = self.clock.now_us()
-        self._asked(began)
+        self._asked(began, self._owners[chunk])
+        self._owners[chunk].requests += 1
         self._echo = answer
         self.counters[ANSWERED] += 1
         if self.observe is not None:
@@ -186,7 +212,7 @@ class Responder:
             if not chunk:
                 return None
         if not self._heard and chunk in self._answers:
-            self._asked(now_us)
+            self._asked(now_us, self._owners[chunk])
             return chunk
         self._heard = False
         request = None
@@ -196,6 +222,7 @@ class Responder:
                 request = frame
             if protocol.buffer:
                 self._heard = True
+        self._count_noise()
         return request
 
     def _scan(self, protocol: _Protocol, chunk: bytes, now_us: int) -> bytes | None:
@@ -213,6 +240,9 @@ class Responder:
                 self._lose(protocol, buffer[:used])
             else:
                 self._lose(protocol, buffer[: used - len(frame)])
+                for other in self._protocols:
+                    if other is not protocol:
+                        other.unknown -= len(frame)
                 request = self._sort(protocol, frame, now_us)
             buffer = buffer[used:]
         if buffer and request is not None:
@@ -229,35 +259,41 @@ class Responder:
         elif address not in protocol.served:
             self.counters[ABSENT] += 1
         else:
-            self._asked(now_us)
+            self._asked(now_us, protocol)
             return frame
         return None
 
     def _answer(self, request: bytes) -> bytes | None:
         """The answer to a request that has none prepared."""
         answer = self._others.get(request)
-        if answer is not None:
-            return answer
         for protocol in self._protocols:
             address = protocol.codec.asks(request)
             if address is not None and address in protocol.served:
+                protocol.requests += 1
                 codec, battery = protocol.served[address]
-                if battery is not None:
+                if battery is not None and answer is None:
                     answer = codec.answer(request, battery)
         if answer is None:
             self.counters[STALE] += 1
-        elif len(self._others) < _MOST_OTHERS:
+        elif request not in self._others and len(self._others) < _MOST_OTHERS:
             self._others[request] = answer
         return answer
 
     def _lose(self, protocol: _Protocol, lost: bytes) -> None:
         if lost:
-            self.counters[NOISE_BYTES] += len(lost)
+            protocol.unknown += len(lost)
             if protocol.codec.spoilt(lost):
                 self.counters[BAD_CRC] += 1
 
-    def _asked(self, now_us: int) -> None:
+    def _count_noise(self) -> None:
+        """What no protocol knows; each of them loses a frame of the other's once."""
+        unknown = min([protocol.unknown for protocol in self._protocols])
+        if unknown > self.counters[NOISE_BYTES]:
+            self.counters[NOISE_BYTES] = unknown
+
+    def _asked(self, now_us: int, protocol: _Protocol) -> None:
         now = now_us // 1000
+        protocol.asked_ms = now
         if self._quiet or self.asked_ms is None:
             if self.asked_ms is None:
                 self.log.info("%s: the inverter asks", self.name)
@@ -280,5 +316,6 @@ class Responder:
         for protocol in self._protocols:
             self._lose(protocol, protocol.buffer)
             protocol.buffer = b""
+        self._count_noise()
         self._echo = self._echoed = b""
         self._heard = False

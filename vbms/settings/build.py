@@ -128,7 +128,7 @@ def of_unit(values: "dict[str, object]") -> "dict[str, object]":
     return {name: value for name, value in values.items() if name in known}
 
 
-def inverter(entry: "Entry", baud: int | None) -> shapes.InverterSettings:
+def inverter(entry: "Entry", baud: int | None, share_ppht: int) -> shapes.InverterSettings:
     """`baud`: its line's."""
     known, profile = entry.driver, entry.profile
     assert known is not None and profile is not None
@@ -141,6 +141,7 @@ def inverter(entry: "Entry", baud: int | None) -> shapes.InverterSettings:
         link=entry.text("link"),
         present=values["present"],
         shards=values["shards"],
+        share_ppht=share_ppht,
         turnaround_us=t35_us(baud) if turnaround is None else turnaround,
         silent_after_ms=values["silent_after_ms"],
         options=values_of(known.options, entry.values),

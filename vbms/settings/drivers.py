@@ -21,11 +21,13 @@ class Driver:
         "alone",
         "baud",
         "declares",
+        "draws",
+        "joins",
         "kind",
         "links",
         "module",
-        "needs_settings",
         "most_modules",
+        "needs_settings",
         "options",
         "presents",
         "protocol",
@@ -41,10 +43,13 @@ class Driver:
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
         self.alone: bool = getattr(module, "ALONE", False)  # no addresses: one for each link
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
-
         # An inverter's: which `present:` it knows, and how many batteries it can show as modules.
         self.presents: tuple[str, ...] = getattr(module, "PRESENT", PRESENTS)
         self.most_modules: int | None = getattr(module, "MOST_MODULES", None)
+        # Whether what it tells is used to charge and discharge: then it takes a share of the bank.
+        self.draws: bool = getattr(module, "DRAWS", True)
+        # Whether one line can speak it beside another protocol of the same kind of line.
+        self.joins: bool = getattr(module, "JOINS", not hasattr(module, "LINE"))
 
     def declared(self, options: "Mapping[str, object]") -> tuple[str, ...]:
         """The limits that a unit with these options states by itself."""

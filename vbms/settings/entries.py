@@ -6,7 +6,7 @@ what that extends, else it is the default.
 
 from typing import cast
 
-from vbms.settings import forms, keys, rules
+from vbms.settings import forms, keys, rules, shares
 from vbms.settings.drivers import Driver, Rows, driver, protocols
 from vbms.settings.lines import Lines
 from vbms.settings.problems import choose_from, shown
@@ -72,6 +72,7 @@ class Entries:
         self._bank_bad = bank[1] & _LIMITS
         self.batteries: list[Entry] = []
         self.inverters: list[Entry] = []
+        self.shares: dict[str, int] = {}  # of the bank's limits, by an inverter's link
 
     def read(self) -> None:
         self._sections.demand("batteries", "one entry at least")
@@ -80,6 +81,7 @@ class Entries:
         self._compare_names()
         self._compare_lines()
         self._compare_slots()
+        self.shares = shares.settle(self.inverters, self._problems)
         self._settle_speeds()
         self._compare_ages()
         given = self._bank.get("min_fresh")
@@ -230,6 +232,22 @@ class Entries:
                 where = (place.file, place.line, place.key)
                 self._problems.add(*where, text, "a link without batteries")
         check_unique(outputs, "one inverter for each link and protocol", self._problems)
+        self._compare_protocols()
+
+    def _compare_protocols(self) -> None:
+        """One inverter may ask in two protocols on one link, if one line can answer both."""
+        first: dict[str, Entry] = {}
+        for one in self.inverters:
+            link = one.text("link")
+            if one.driver is None or not link:
+                continue
+            other = first.setdefault(link, one)
+            if other.driver is None or other.driver.protocol == one.driver.protocol:
+                continue
+            if not (other.driver.joins and one.driver.joins):
+                place = one.place("link")
+                text = f"{one.driver.protocol} cannot share {link} with {other.driver.protocol}"
+                self._problems.add(place.file, place.line, place.key, text, "a link of its own")
 
     def _compare_kinds(self) -> None:
         """Batteries that are asked in different ways do not share a link."""

@@ -194,7 +194,9 @@ OUTPUT_KEYS: tuple[Key, ...] = (
     NAME_KEY,
     _formed("profile", forms.PROFILE, "file in profiles/inverter/", required=True),
     _LINK_KEY,
-)
+    Key("share", MILLI, "share_ppht", low=1000, high=100_000, unit="%",
+        help="its part of the bank's limits; unset: what the others leave, in equal parts"),
+)  # fmt: skip
 INVERTER_KEYS: tuple[Key, ...] = (
     Key("present", CHOICE, default="bank", choices=("bank", "units", "shards"),
         help="what the inverter sees: one battery, each unit, or one battery in parts"),

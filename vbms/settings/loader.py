@@ -91,7 +91,8 @@ class Loader:
             for at, entry in enumerate(entries.batteries)
         )
         made.inverters = tuple(
-            build.inverter(entry, speeds[entry.text("link")]) for entry in entries.inverters
+            build.inverter(entry, speeds[entry.text("link")], entries.shares[entry.text("link")])
+            for entry in entries.inverters
         )
         made.bank = build.bank(bank[0])
         made.web = web

@@ -127,6 +127,7 @@ class InverterSettings(_Item):
         "profile_name",
         "protocol",
         "shards",
+        "share_ppht",
         "silent_after_ms",
         "turnaround_us",
     )
@@ -136,6 +137,7 @@ class InverterSettings(_Item):
     link: str
     present: str  # bank, units or shards
     shards: int | None  # None: as few as the registers allow
+    share_ppht: int  # its part of the bank, in parts per hundred thousand
     turnaround_us: int
     silent_after_ms: int
     options: dict[str, object]
