@@ -6,6 +6,7 @@ import click
 
 MEDIA = {
     "ble": "Bluetooth: batteries that advertise",
+    "serial": "serial lines: speeds, protocols and addresses",
 }
 
 
