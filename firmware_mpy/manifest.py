@@ -67,6 +67,7 @@ package(
         "downstream/registry.py",
         "downstream/safe_side.py",
         "loops/__init__.py",
+        "loops/broadcaster.py",
         "loops/hold.py",
         "loops/poller.py",
         "loops/responder.py",

@@ -57,7 +57,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     (
         "vbms/links/",
         CORE | {"vbms.wire", "vbms.links"},
-        STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast"},
+        STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast", "can"},
     ),
     ("vbms/links/modbus_client.py", CORE | {"vbms.links"}, STANDARD | {"pymodbus"}),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),

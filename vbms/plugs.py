@@ -12,8 +12,13 @@ from vbms.lines import kinds
 from vbms.ports import Link
 
 if typing.TYPE_CHECKING:
-    from vbms.simulate.line import PacedLine
     from vbms.simulate.world import World
+
+
+class Played(typing.Protocol):
+    """A line that somebody simulated sits on."""
+
+    def close(self) -> None: ...
 
 
 class Simulation:
@@ -24,7 +29,7 @@ class Simulation:
 
     def __init__(self, settings: Settings) -> None:
         self.world: World | None = None
-        self._played: dict[str, PacedLine] = {}
+        self._played: dict[str, Played] = {}
         self._batteries: dict[str, list[BatterySettings]] = {}
 
     def changed(self, settings: Settings, name: str) -> bool:
@@ -72,8 +77,16 @@ class Simulation:
         self, link: LinkSettings, inverter: InverterSettings
     ) -> tuple[Link, str | None]:
         """The link, and the path where a simulated one can be plugged into."""
+        kind = kinds.of_inverter(inverter.protocol)
         if link.kind != "simulate":
-            return real_link(link, kinds.of_inverter(inverter.protocol)), None
+            return real_link(link, kind), None
+        if hasattr(kind, "simulated_link"):
+            from vbms.simulate.can_wire import CanLine
+
+            bus = CanLine(far=True)
+            await bus.start()
+            self._played[link.name] = bus
+            return kind.simulated_link(link.name, bus.path), bus.far_path
         from vbms.simulate import site
 
         played = site.inverter_line(link.name, link.baud or 9600)

@@ -50,6 +50,23 @@ class PromptLink(Link, Protocol):
     at_once: Callable[[bytes], bytes | None] | None
 
 
+class CanLink(Protocol):
+    """Frames in, frames out. `heard` and `send` raise LinkError once the bus is gone."""
+
+    name: str
+
+    async def open(self) -> None: ...
+    def close(self) -> None: ...
+    def send(self, due_us: int, frames: Callable[[], Sequence[tuple[int, bytes]]]) -> None:
+        """At that time of the clock put on the bus what `frames` gives then; never waits.
+
+        An identifier above 0x7FF is a 29-bit one.
+        """
+
+    async def heard(self, timeout_ms: int) -> Sequence[tuple[int, bytes, bool]]:
+        """(identifier, data, 29 bits) of what has come; nothing when nothing did in time."""
+
+
 class UpstreamCodec(Protocol):
     """One BMS protocol (and address): what to ask and what the answers mean."""
 
@@ -94,3 +111,23 @@ class DownstreamCodec(Protocol):
 
     def answer(self, request: bytes, battery: VirtualBattery) -> bytes | None: ...
     def read(self, frame: bytes) -> dict[str, object]: ...
+
+
+class BroadcastCodec(Protocol):
+    """One protocol that tells frames on a bus, by itself or when asked."""
+
+    period_ms: int
+    waits: int | None  # the identifier that is waited for before anything is told
+    heartbeat: str  # observed, required, ignored
+    heartbeat_ms: int
+    saturated: dict[str, int]
+
+    def every_ms(self, can_id: int) -> int:
+        """How often a frame is told; 0: only when it is asked for."""
+
+    def messages(self, battery: VirtualBattery) -> Sequence[tuple[int, bytes]]: ...
+    def heard(self, can_id: int, data: bytes, extended: bool) -> tuple[int, ...] | None:
+        """The identifiers that an inverter's frame asks for; None: it is none."""
+
+    def shuts_down(self, can_id: int, data: bytes, extended: bool) -> bool: ...
+    def read(self, frame: tuple[int, bytes]) -> dict[str, object]: ...

@@ -60,7 +60,10 @@ def healthy(**values: Any) -> VirtualBattery:
         "dvl_mv": 46400,
         "state": "normal",
     }
-    return VirtualBattery(**(base | values))
+    base |= values
+    base.setdefault("charge_enabled", base["charge_limit_ma"] > 0)
+    base.setdefault("discharge_enabled", base["discharge_limit_ma"] > 0)
+    return VirtualBattery(**base)
 
 
 def milli(value: float) -> int:

@@ -54,6 +54,10 @@ def batteries(value: st.SearchStrategy[Any], known: bool = False) -> st.SearchSt
         cvl_mv=one,
         charge_limit_ma=LIMIT,
         discharge_limit_ma=LIMIT,
+        charge_enabled=st.booleans(),
+        discharge_enabled=st.booleans(),
+        force_charge=st.booleans(),
+        full_charge_request=st.booleans(),
         n_total=st.integers(0, 99),
         n_fresh=st.integers(0, 99),
         warnings=BITS,
@@ -118,6 +122,11 @@ def test_never_more_permissive_than_the_bank(name: str, battery: VirtualBattery)
     if "charge_enabled" in said:
         assert said["charge_enabled"] == (said["charge_limit_ma"] > 0)
         assert said["discharge_enabled"] == (said["discharge_limit_ma"] > 0)
+        assert battery.charge_enabled or not said["charge_enabled"]
+        assert battery.discharge_enabled or not said["discharge_enabled"]
+    if said.get("force_charge_1") or said.get("force_charge"):
+        assert battery.force_charge
+        assert said["charge_limit_ma"] > 0
     assert battery.soc_permille is not None
     assert 0 <= said["soc_permille"] <= max(0, battery.soc_permille)
     if "capacity_mah" in said:

@@ -102,7 +102,7 @@ OURS = [
     if entry["synthetic"]
     and entry["can_id"] != "0x305"
     and entry.get("variant", "pylon") in ("pylon", "luxpower", "victron", "sma")
-    and not entry["name"].startswith(("flags_35C_f", "victron_35F", "sma_355_hires"))
+    and not entry["name"].startswith(("flags_35C_force_charge_2", "victron_35F", "sma_355_hires"))
 ]
 
 
@@ -129,6 +129,8 @@ def test_the_battery_of_an_entry_is_told_in_its_bytes(entry: dict[str, Any]) -> 
     if flags is not None:
         values["charge_limit_ma"] = 100000 if flags & 0x80 else 0
         values["discharge_limit_ma"] = 100000 if flags & 0x40 else 0
+        values["force_charge"] = bool(flags & 0x20)
+        values["full_charge_request"] = bool(flags & 0x08)
     variant = entry.get("variant", "pylon")
     told = dict(Codec(flavour=variant).messages(healthy(**values)))
     assert told[int(entry["can_id"], 16)].hex() == entry["response_hex"].lower()

@@ -186,3 +186,14 @@ class Presenter:
 
     def _count(self) -> None:
         self.saturated["charge_limit_ma"] = self.saturated.get("charge_limit_ma", 0) + 1
+
+
+class Undivided(Presenter):
+    """For a protocol whose fields hold any bank: the whole of it, told once."""
+
+    def present(
+        self,
+        battery: VirtualBattery | None,
+        units: "Sequence[tuple[int, VirtualBattery | None]]" = (),
+    ) -> "Pairs":
+        return ((0, battery),)

@@ -10,20 +10,22 @@ import click
 
 from vbms.commands.loading import load_or_exit
 from vbms.simulate import faults
+from vbms.simulate.can_checks import STYLES
 
 _HEAD = """\
 site: {name: demo}
 links:
   byd: {kind: simulate, baud: 9600}
   jk: {kind: simulate, baud: 115200}
-  inv: {kind: simulate, baud: 9600}
+  inv: {kind: simulate}
 inverters:
-  - {name: deye, profile: deye_rs485, link: inv, present: bank}
+  - {name: inverter, profile: %s, link: inv, present: bank}
 batteries:
 """
+_DEYE = "deye_rs485"
 
 
-def configuration(units: int, fault: str | None) -> str:
+def configuration(units: int, fault: str | None, inverter: str = _DEYE) -> str:
     """A demo site of so many units, BYD and JK in turns of three and two."""
     rows = []
     names = []
@@ -38,7 +40,7 @@ def configuration(units: int, fault: str | None) -> str:
             rows.append(
                 f"  - {{name: {name}, profile: byd_pro_2_5, link: byd, address: {before + 1}}}"
             )
-    text = _HEAD + "\n".join(rows) + "\n"
+    text = _HEAD % inverter + "\n".join(rows) + "\n"
     if units < 4:
         text = text.replace("  jk: {kind: simulate, baud: 115200}\n", "")
     if fault is not None:
@@ -56,15 +58,24 @@ def configuration(units: int, fault: str | None) -> str:
     type=click.Choice(faults.NAMES),
     help="What goes wrong with the first unit, from 10 s on for 60 s.",
 )
+@click.option(
+    "--inverter",
+    type=click.Choice([_DEYE, *STYLES]),
+    default=_DEYE,
+    show_default=True,
+    help="Which inverter is simulated, by its profile.",
+)
 @click.option("--seconds", type=float, default=0, help="Stop after so long.  [default: never]")
 @click.pass_context
-def command(ctx: click.Context, units: int, fault: str | None, seconds: float) -> None:
+def command(
+    ctx: click.Context, units: int, fault: str | None, inverter: str, seconds: float
+) -> None:
     """Simulated batteries, a real merge, and a simulated DEYE that polls it."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="vbms-demo-") as folder:
         path = Path(folder) / "vbms.yaml"
-        path.write_text(configuration(units, fault), encoding="utf-8")
+        path.write_text(configuration(units, fault, inverter), encoding="utf-8")
         settings = load_or_exit(path)
         with contextlib.suppress(KeyboardInterrupt):
             sys.exit(asyncio.run(_demo(path, settings, seconds)))
@@ -88,18 +99,27 @@ async def _demo(path: Path, settings: object, seconds: float) -> int:
 
 
 async def _screen(site: object, seconds: float) -> None:
-    """Plug a DEYE in, and show its page each second."""
+    """Plug an inverter in, and show its page each second."""
     from vbms.aggregate.limits import CHARGE, DISCHARGE
     from vbms.app import Site
     from vbms.journal import NAMES
-    from vbms.simulate.deye import COLUMNS, Deye
+    from vbms.simulate import can_inverter, deye
     from vbms.web.shapes import reason_text
 
     assert isinstance(site, Site)
     (line,) = site.inverters.values()
     assert line.path is not None
-    deye = Deye(line.path, world=site.simulation.world)
-    polling = asyncio.create_task(deye.run(), name="deye")
+    world = site.simulation.world
+    inverter: deye.Deye | can_inverter.CanInverter
+    columns: tuple[str, ...]
+    if line.settings.profile_name in STYLES:
+        kind = line.settings.profile_name
+        inverter = can_inverter.CanInverter(kind, port=line.path, world=world)
+        columns, title = can_inverter.COLUMNS, f"{STYLES[kind].title}: battery"
+    else:
+        inverter = deye.Deye(line.path, world=world)
+        columns, title = deye.COLUMNS, "DEYE Li-BMS page"
+    polling = asyncio.create_task(inverter.run(), name="inverter")
     live = sys.stdout.isatty()
     log = _Tail(9) if live else None
     if log is not None:
@@ -112,13 +132,13 @@ async def _screen(site: object, seconds: float) -> None:
             await asyncio.sleep(1)
             shown_s += 1
             bank = site.view.bank()
-            rows = [COLUMNS, *deye.table()]
-            widths = [max(len(row[at]) for row in rows) for at in range(len(COLUMNS))]
-            text = ["DEYE Li-BMS page" + " " * 8 + site.view.state, ""]
+            rows = [columns, *inverter.table()]
+            widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+            text = [title + " " * 8 + site.view.state, ""]
             text += [
                 "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows
             ]
-            text += ["", deye.summary(), ""]
+            text += ["", inverter.summary(), ""]
             for direction, limit, reasons in (
                 (CHARGE, bank.charge_limit_ma, bank.charge_reasons),
                 (DISCHARGE, bank.discharge_limit_ma, bank.discharge_reasons),

@@ -9,7 +9,10 @@ from collections.abc import Collection, Coroutine, Sequence
 
 import click
 
+from vbms.commands import simulate_can
 from vbms.errors import VbmsError
+from vbms.simulate.can_checks import STYLES
+from vbms.simulate.can_inverter import HABITS
 from vbms.simulate.deye import Deye
 from vbms.simulate.deye_wrong import WRONG
 from vbms.simulate.faults import NAMES, Fault, Schedule
@@ -52,7 +55,13 @@ _INVERTERS = ("deye", "deye_rs485")
     "faults",
     multiple=True,
     metavar="NAME",
-    help="A battery's: " + " ".join(NAMES) + "; the inverter's: " + " ".join(WRONG) + ".",
+    help="A battery's: "
+    + " ".join(NAMES)
+    + "; the inverter's: "
+    + " ".join(WRONG)
+    + "; a CAN one's: "
+    + " ".join(HABITS)
+    + ".",
 )
 @click.option(
     "--fault-at", type=float, default=10.0, show_default=True, help="Seconds after start."
@@ -68,7 +77,10 @@ _INVERTERS = ("deye", "deye_rs485")
 )
 @click.option("--speed", type=click.FloatRange(0.1, 100), default=1, show_default=True)
 @click.option(
-    "--rounds", type=int, default=0, help="deye: stop after this many, exit 1 on violations."
+    "--rounds",
+    type=int,
+    default=0,
+    help="An inverter's: stop after this many (on CAN seconds), exit 1 on violations.",
 )
 def command(
     device: str,
@@ -95,8 +107,15 @@ def command(
     faults are bad requests, one after each round. An mqtt_pack has a broker in place of a port, and
     its addresses are topics. A byd_battery_box (or byd_hvs, byd_hvm, byd_lvs, byd_lvl) has a TCP
     port, and prints where.
+
+    Inverters on a CAN bus go by their profile (deye_can, victron_can, ...). Their port is a serial
+    adapter (slcan); without one the path that is printed is such an adapter's, with the inverter
+    behind it: `interface: slcan, channel: PATH`. Their faults are habits that last.
     """
     name = device.lower().replace("-", "_")
+    if name in STYLES:
+        _check_names(faults, HABITS)
+        sys.exit(simulate_can.play(name, port, faults, rounds))
     if name == "mqtt_pack":
         topics = [topic for text in (*addresses, *more_addresses) for topic in text.split(",")]
         wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
@@ -107,7 +126,7 @@ def command(
         wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
         _play_box(name.removeprefix("byd_"), port, modules, wrong, (capacity, soc, seed, speed))
         return
-    known = (*DEVICES, "mqtt_pack", "byd_battery_box", "deye")
+    known = (*DEVICES, "mqtt_pack", "byd_battery_box", "deye", *STYLES)
     if name not in DEVICES and name not in _INVERTERS:
         raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
     if more_addresses and not addresses:

@@ -10,7 +10,7 @@ protocol: pylontech_can with `flavour: victron` and `maker: BYD`.)
 Sources: dalathegreat/Battery-Emulator, BYD-CAN; ai-republic/bms-to-inverter, inverter-byd-can.
 """
 
-from vbms.downstream import permission
+from vbms.downstream.permission import limits_ma
 from vbms.errors import FrameError
 from vbms.integers import clamp
 from vbms.options import BOOL, INT, Option
@@ -157,7 +157,7 @@ class Codec:
         return False
 
     def _values(self, battery: "VirtualBattery") -> "Values":
-        charge, discharge = permission.limits_ma(battery, 100)
+        charge, discharge = limits_ma(battery, 100)
         full = battery.capacity_mah
         design = battery.design_mah
         if full is None:

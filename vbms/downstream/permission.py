@@ -10,19 +10,9 @@ def limits_ma(battery: "VirtualBattery", unit_ma: int) -> "tuple[int, int]":
 
     So a limit of 0 and its enable bit always agree.
     """
-    charge = battery.charge_limit_ma
-    discharge = battery.discharge_limit_ma
+    charge = battery.charge_limit_ma if battery.charge_enabled else 0
+    discharge = battery.discharge_limit_ma if battery.discharge_enabled else 0
     return (
         charge if charge >= unit_ma else 0,
         discharge if discharge >= unit_ma else 0,
     )
-
-
-def asks_charge(battery: "VirtualBattery") -> bool:
-    """The bank is so empty that it wants to be charged from wherever."""
-    return False
-
-
-def asks_full(battery: "VirtualBattery") -> bool:
-    """It has been long since the bank was full."""
-    return False

@@ -15,8 +15,8 @@ Battery-Emulator, PYLON-LV-CAN, SMA-LV-CAN and SOL-ARK-LV-CAN; Psynosaur/esphome
 """
 
 from vbms.downstream import can_frames as frames
-from vbms.downstream import permission
 from vbms.downstream.can_frames import BITS, FLAVOURS, FRAMES, PAIRS, READ_ONLY
+from vbms.downstream.permission import limits_ma
 from vbms.errors import ConfigError, FrameError
 from vbms.integers import clamp
 from vbms.options import BOOL, CHOICE, MILLI, TEXT, Option
@@ -131,7 +131,7 @@ class Codec:
         """Everything any frame tells, in milli-units; None is unknown."""
         acted = battery.protections | battery.criticals
         told = battery.warnings | acted
-        charge, discharge = permission.limits_ma(battery, 100)
+        charge, discharge = limits_ma(battery, 100)
         soh = battery.soh_permille
         full = battery.capacity_mah
         design = battery.design_mah
@@ -221,9 +221,9 @@ def _requests(battery: "VirtualBattery", charge: int, discharge: int) -> int:
     flags = frames.DISCHARGE_ENABLE if discharge else 0
     if charge:
         flags |= frames.CHARGE_ENABLE
-        if permission.asks_charge(battery):
+        if battery.force_charge:
             flags |= frames.FORCE_CHARGE_1
-        if permission.asks_full(battery):
+        if battery.full_charge_request:
             flags |= frames.FULL_CHARGE
     return flags
 

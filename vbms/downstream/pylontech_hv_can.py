@@ -13,7 +13,7 @@ pylonforce_canbus.cpp; ai-republic/bms-to-inverter, inverter-pylon-hv-can.
 """
 
 from vbms.aggregate import alarms
-from vbms.downstream import permission
+from vbms.downstream.permission import limits_ma
 from vbms.errors import ConfigError, FrameError
 from vbms.integers import clamp
 from vbms.options import BOOL, CHOICE, INT, TEXT, Option
@@ -237,7 +237,7 @@ class Codec:
     def _values(self, battery: "VirtualBattery") -> "Values":
         acted = battery.protections | battery.criticals
         told = battery.warnings | acted
-        charge, discharge = permission.limits_ma(battery, 100)
+        charge, discharge = limits_ma(battery, 100)
         full = battery.capacity_mah
         design = battery.design_mah
         soh = battery.soh_permille
@@ -319,7 +319,7 @@ def _status(battery: "VirtualBattery", may_charge: bool) -> int:
     """Bits 0..2 what it does, bit 3 that it wants to be charged."""
     flow = battery.current_ma or 0
     status = 1 if flow > _FLOW_MA else 2 if flow < -_FLOW_MA else 3
-    return status | 8 if may_charge and permission.asks_charge(battery) else status
+    return status | 8 if may_charge and battery.force_charge else status
 
 
 def _number(owner: "tuple[str, int] | None") -> int:
