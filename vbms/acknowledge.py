@@ -3,7 +3,7 @@
 import logging
 
 from vbms import events
-from vbms.aggregate.bank import Bank
+from vbms.aggregate.controller import Controller
 from vbms.aggregate.member import RETIRED
 from vbms.config import BatterySettings, Settings
 from vbms.journal import Journal
@@ -13,10 +13,11 @@ _SECTION = "acknowledged"
 
 
 class Acknowledged:
-    """Which retired batteries a person took out of the account."""
+    """Which retired batteries a person took out of the account; what a person has seen."""
 
-    def __init__(self, bank: Bank, journal: Journal, state: State) -> None:
-        self._bank = bank
+    def __init__(self, controller: Controller, journal: Journal, state: State) -> None:
+        self._controller = controller
+        self._bank = controller.bank
         self._journal = journal
         self._state = state
 
@@ -45,7 +46,10 @@ class Acknowledged:
         self._state.keep(_SECTION, now, at_once=True)
 
     def say(self, name: str) -> str | None:
-        """A person has seen that a battery is retired. None: done; else why not."""
+        """A person has seen that a battery is retired; by the bank's name, to an inverter that was
+        silenced. None: done; else why not."""
+        if name not in self._bank.units:
+            return self._forgive(name)
         unit = self._bank.units[name]
         state = unit.state
         if not self._bank.acknowledge(name):
@@ -57,6 +61,13 @@ class Acknowledged:
         text = "acknowledged, nothing is reserved for it any more until it answers again"
         if state != RETIRED:
             text = "acknowledged that it was retired; it is back"
+        self._journal.say(logging.WARNING, events.ACKNOWLEDGE, name, text)
+        return None
+
+    def _forgive(self, name: str) -> str | None:
+        if not self._controller.acknowledge(name):
+            return f"{name}: no inverter was silenced for taking what it may not"
+        text = "acknowledged that the inverter did not obey; it is told again once it rests"
         self._journal.say(logging.WARNING, events.ACKNOWLEDGE, name, text)
         return None
 

@@ -57,7 +57,7 @@ class Site:
         self.inverters: dict[str, InverterLine] = {}
         self.journal = Journal()
         self.kept = State(StateFile(settings.state_dir / NAME))
-        self.acknowledged = Acknowledged(self.bank, self.journal, self.kept)
+        self.acknowledged = Acknowledged(self.controller, self.journal, self.kept)
         self.acknowledged.recall(settings)
         self.panel = Panel(self.clock, self.journal, self.kept)
         self.charging = Charging(self.controller, self.kept)
@@ -175,8 +175,16 @@ class Site:
 
     # ---- what a person says
 
+    def want_full(self) -> None:
+        """Charge once to the full, whatever phase it is in."""
+        self.controller.want_full()
+        name = self.settings.bank.name
+        self.journal.say(logging.INFO, events.CHARGE, name, "a person asks for a full charge")
+        self._wake.set()
+
     def acknowledge(self, name: str) -> str | None:
-        """Take a retired battery out of the account. None: done; else why not."""
+        """Take a retired battery out of the account; by the bank's name, tell an inverter again
+        that was silenced. None: done; else why not."""
         refusal = self.acknowledged.say(name)
         if refusal is None:
             self._wake.set()
@@ -263,7 +271,7 @@ class Site:
     def _switch(self, now: int) -> None:
         """The relays follow the bank; what fails switches them off."""
         try:
-            self.panel.step(self.virtual, self.bank, now)
+            self.panel.step(self.virtual, self.controller, now)
         except Exception:
             self.panel.all_off()
             log.exception("relays: the decision failed, all are off")

@@ -29,26 +29,28 @@ def iso_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_EVENT_LEVELS = {
-    "charged_by_neighbours": logging.WARNING,
-    "disobey": logging.WARNING,
-    "full_failed": logging.WARNING,
-    "soc_drift": logging.WARNING,
+# What the controller says: kind -> (what the event is about, how loud, the sentence).
+_CONTROLLED = {
+    "charge": (events.CHARGE, logging.INFO, "charge phase %s"),
+    "charged_by_neighbours": (
+        events.UNIT,
+        logging.WARNING,
+        "charged by its neighbours, which no inverter can stop: %s",
+    ),
+    "disobey": (
+        events.INVERTER,
+        logging.WARNING,
+        "the inverter does not keep to a limit of 0, %s",
+    ),
+    "force_charge": (events.CHARGE, logging.INFO, "empty, charge from any source: %s"),
+    "full": (events.CHARGE, logging.INFO, "full, %s"),
+    "full_failed": (
+        events.CHARGE,
+        logging.WARNING,
+        "absorption timed out and the bank is not full: %s",
+    ),
+    "soc_drift": (events.CHARGE, logging.WARNING, "the units' SOC has drifted: %s"),
 }
-_EVENT_TEXTS = {
-    "charge": "charge phase %s",
-    "charged_by_neighbours": "charged by its neighbours, which no inverter can stop: %s",
-    "disobey": "the inverter does not keep to a limit of 0, %s",
-    "force_charge": "empty, charge from any source: %s",
-    "full": "full, %s",
-    "full_failed": "absorption timed out and the bank is not full: %s",
-    "soc_drift": "the units' SOC has drifted: %s",
-}
-
-
-def event_text(kind: str, text: str) -> str:
-    """An event of the controller as a sentence."""
-    return _EVENT_TEXTS.get(kind, kind.replace("_", " ") + " %s") % text
 
 
 class Journal:
@@ -106,10 +108,12 @@ class Journal:
         self._limit(CHARGE, virtual.charge_limit_ma, virtual.charge_reasons, virtual)
         self._limit(DISCHARGE, virtual.discharge_limit_ma, virtual.discharge_reasons, virtual)
 
-    def happened(self, events: "list[tuple[str, str, str]]") -> None:
+    def happened(self, rows: "list[tuple[str, str, str]]") -> None:
         """What the controller has to say: (kind, unit or bank, text)."""
-        for kind, name, text in events:
-            log.log(_EVENT_LEVELS.get(kind, logging.INFO), "%s: %s", name, event_text(kind, text))
+        for word, name, text in rows:
+            usual = (events.BANK, logging.INFO, word.replace("_", " ") + " %s")
+            kind, level, sentence = _CONTROLLED.get(word, usual)
+            self.say(level, kind, name, sentence % text)
 
     def _unit(self, unit: Unit) -> None:
         state = unit.state

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from vbms.aggregate import alarms, member, relay, virtual
+from vbms.aggregate import alarms, charge, member, relay, virtual
 from vbms.aggregate.virtual import Reason, VirtualBattery
 from vbms.web.shapes import RULES, is_live, shown
 
@@ -58,6 +58,7 @@ UNIT_STATES = (
     member.DISABLED,
     "mismatch",  # another battery answers at its address
 )
+PHASES = (charge.BULK, charge.ABSORB, charge.FLOAT, charge.EOC, charge.WAIT)
 LEVELS = ("ok", "warning", "protection", "critical")
 DIRECTIONS = (("charge", "charge_reasons"), ("discharge", "discharge_reasons"))
 
@@ -224,6 +225,12 @@ def _bank(bank: VirtualBattery) -> Iterator[Metric]:
     for word in BANK_STATES:
         state.add_metric([word], 1 if bank.state == word else 0)
     yield state
+    phase = GaugeMetricFamily(
+        "vbms_bank_charge_phase", "1 for the phase the charge is in", labels=["phase"]
+    )
+    for word in PHASES if bank.phase else ():
+        phase.add_metric([word], 1 if bank.phase == word else 0)
+    yield phase
     reason = GaugeMetricFamily(
         "vbms_bank_limit_reason",
         "1 for the rule that sets the limit now",

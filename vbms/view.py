@@ -133,6 +133,9 @@ class View:
     def acknowledge(self, name: str) -> str | None:
         return self._site.acknowledge(name)
 
+    def want_full(self) -> None:
+        self._site.want_full()
+
     def relays(self) -> "list[One]":
         return list(self._site.panel.relays.values())
 

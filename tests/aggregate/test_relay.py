@@ -170,6 +170,21 @@ def test_a_high_cell_that_ends_the_charge_is_full() -> None:
     assert never.relay.state == INITIAL
 
 
+def test_the_units_own_word_counts_where_what_is_told_is_slower() -> None:
+    bench = Bench()
+    bench.feed(battery(700), 5000)
+    for told, own, state in ((700, 999, INITIAL), (700, 1000, IDLE), (750, 801, IDLE)):
+        bench.now += 1000
+        bench.relay.step(battery(told), bench.now, own)
+        assert bench.relay.state == state
+    bench.now += 1000
+    bench.relay.step(battery(900), bench.now, 800)
+    assert bench.relay.state == CHARGE
+    bench.now += 1000
+    bench.relay.step(battery(1000), bench.now, 960)  # the bank calls itself full
+    assert bench.relay.state == IDLE
+
+
 def test_a_cold_battery_is_not_full() -> None:
     bench = Bench()
     bench.feed(battery(990, limit=0, cell=3330), HOUR, 5000)

@@ -122,6 +122,20 @@ async def test_a_retired_unit_is_taken_out_and_stays_out(tmp_path: Path) -> None
     assert json.loads(moved.read_text())["sections"]["acknowledged"] == {}
 
 
+async def test_the_banks_name_forgives_a_silenced_inverter(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    running.second("one", "zwö", seconds=5)
+    site = running.site
+    assert site.acknowledge("bank") == "bank: no inverter was silenced for taking what it may not"
+    judge = site.controller.steering.obedience[0]
+    judge.silenced = judge.locked = True
+    assert site.acknowledge("bank") is None and not judge.locked
+    site.want_full()
+    kinds = [row[2] for row in site.journal.events.rows()]
+    assert kinds[:2] == ["charge", "acknowledge"]
+    await site.close()
+
+
 async def test_the_token_of_the_yaml_is_sent(tmp_path: Path) -> None:
     running = Running(tmp_path, token=", token: s3cret")
     await running.web.start()

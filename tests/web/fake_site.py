@@ -110,6 +110,9 @@ class FakeSite:
     def acknowledge(self, name: str) -> str | None:
         return None if self._bank.acknowledge(name) else f"{name} is not retired"
 
+    def want_full(self) -> None:
+        self.cleared.append("full")
+
     def relays(self) -> list[object]:
         return self.chargers
 

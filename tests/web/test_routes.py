@@ -164,6 +164,21 @@ async def test_every_change_needs_the_token_where_one_is_set(site: FakeSite) -> 
     assert (await web.post("/api/units/a/acknowledge")).status_code == 200
 
 
+async def test_a_person_asks_for_a_full_charge(site: FakeSite) -> None:
+    web = client(site)
+    assert (await web.get("/api/bank/full_charge")).status_code == 405
+    assert (await web.post("/api/bank/full_charge")).json == {"ok": True, "bank": "bank"}
+    assert site.cleared == ["full"]
+    bank = (await web.get("/api/bank")).json
+    assert (bank["charge_phase"], bank["full_charge_request"], bank["silenced"]) == (
+        None,
+        False,
+        False,
+    )
+    site.virtual.phase = "absorb"
+    assert (await web.get("/api/bank")).json["charge_phase"] == "absorb"
+
+
 async def test_a_page_elsewhere_acknowledges_nothing(site: FakeSite) -> None:
     web = client(retired(site))
     for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):

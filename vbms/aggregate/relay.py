@@ -10,8 +10,9 @@ In the charging states the relay is on only while the battery is heard and may t
 gives, and after each switching off it stays off for a while, so that nothing makes it chatter. Off
 is always at once. The time it may take counts while it is on, nothing else.
 
-Full is SOC 100 %, or a battery that takes less than the charger gives for a minute while a cell is
-high: its BMS or its limits have ended the charge, whatever its SOC says.
+Full is SOC 100 %, by the units' own word or by what the bank tells; or a battery that takes less
+than the charger gives for a minute while a cell is high: its BMS or its limits have ended the
+charge, whatever its SOC says.
 """
 
 from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL
@@ -100,8 +101,11 @@ class Relay:
         """One of STATES."""
         return FAULT if self.why == HARDWARE or self.why == OUTPUT else self.phase
 
-    def step(self, battery: "VirtualBattery", now_ms: int) -> bool:
-        """Whether the relay is to be on from now on."""
+    def step(self, battery: "VirtualBattery", now_ms: int, own_soc: int | None = None) -> bool:
+        """Whether the relay is to be on from now on.
+
+        own_soc: SOC in permille by the units' own word, where the battery's moves slower.
+        """
         passed = 0
         if self._last_ms is not None and now_ms > self._last_ms:
             passed = now_ms - self._last_ms
@@ -111,7 +115,9 @@ class Relay:
         else:
             self._off_ms += passed
         live = battery.state in (NORMAL, PARTIAL) and battery.age_ms is not None
-        soc = battery.soc_permille if live else None
+        soc = None
+        if live and battery.soc_permille is not None:
+            soc = battery.soc_permille if own_soc is None else own_soc
         self._move(battery, soc, passed)
         self.why = self._judge(battery, soc)
         was = self.on
@@ -151,7 +157,8 @@ class Relay:
             self._refused_ms += passed
         else:
             self._refused_ms = 0
-        if soc >= FULL_PERMILLE or self._refused_ms >= _REFUSED_MS:
+        told = battery.soc_permille or 0
+        if max(soc, told) >= FULL_PERMILLE or self._refused_ms >= _REFUSED_MS:
             self.phase = IDLE
             self.filled = True
             self._refused_ms = 0

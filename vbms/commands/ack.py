@@ -21,7 +21,9 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 def command(ctx: click.Context, unit: str, as_json: bool) -> None:
     """Say that UNIT, retired after long silence, is gone: the bank stops reserving for it.
 
-    Until it answers again. Talks to the running service at web.listen, with its web.token.
+    Until it answers again. With the bank's name for UNIT: an inverter that was silenced for taking
+    what it may not is told again once it rests. Talks to the running service at web.listen, with
+    its web.token.
     """
     web = load_or_exit(ctx.obj["config"]).web
     try:
@@ -33,7 +35,7 @@ def command(ctx: click.Context, unit: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(body))
     elif status == 200:
-        click.echo(f"{unit}: acknowledged, nothing is reserved for it until it answers again")
+        click.echo(f"{unit}: acknowledged")
     else:
         click.echo(str(body.get("error", f"the service answered {status}")), err=True)
     sys.exit(0 if status == 200 else 1)

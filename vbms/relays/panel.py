@@ -7,6 +7,8 @@ import logging
 from vbms import events
 from vbms.aggregate import relay as core
 from vbms.aggregate.bank import Bank
+from vbms.aggregate.controller import Controller
+from vbms.aggregate.member import FRESH
 from vbms.aggregate.relay import Relay, RelayProfile
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.config import RelaySettings
@@ -113,17 +115,19 @@ class Panel:
             self._deadman = Deadman(self._force_off)
             self._deadman.start()
 
-    def step(self, whole: VirtualBattery, bank: Bank, now_ms: int) -> None:
+    def step(self, whole: VirtualBattery, controller: Controller, now_ms: int) -> None:
         """Decide anew, from the bank as it is merged now."""
         if not self.relays:
             return
+        bank = controller.bank
         for one in self.relays.values():
             of = one.settings.of
             battery = whole
             if of is not None and not bank.broken:
-                battery = bank.solo(of) if of in bank.units else VirtualBattery(name=of)
+                known = of in bank.units
+                battery = controller.solo(of) if known else VirtualBattery(name=of)
             one.relay.broken = one.switch.broken
-            one.switch.want(one.relay.step(battery, now_ms))
+            one.switch.want(one.relay.step(battery, now_ms, _own_soc(bank, of)))
             self._say(one, battery)
         self._state.keep(_SECTION, {one.name: one.relay.kept() for one in self.relays.values()})
         if self._deadman is not None:
@@ -172,6 +176,19 @@ class Panel:
             if self._loop is not None:
                 with contextlib.suppress(RuntimeError):  # it is closed
                     self._loop.call_soon_threadsafe(one.switch.forced_off)
+
+
+def _own_soc(bank: Bank, of: str | None) -> int | None:
+    """SOC in permille by the units' own word; what is told moves slower."""
+    soc = weights = 0
+    for unit in bank.units.values():
+        snap = unit.snapshot
+        if unit.state == FRESH and of in (None, unit.key) and snap is not None:
+            if snap.soc_permille is None:
+                return None
+            soc += snap.soc_permille * (unit.weight_mah or 1)
+            weights += unit.weight_mah or 1
+    return soc // weights if weights else None
 
 
 def _profile(settings: RelaySettings) -> RelayProfile:

@@ -1,7 +1,7 @@
 """HTTP for people and programs: the page, health, the bank in human units, the seed's RPC, metrics.
 
     GET  /  /healthz  /api/bank  /api/units  /api/relays  /api/events  /metrics
-    POST /api/units/UNIT/acknowledge  /api/relays/NAME/clear
+    POST /api/units/UNIT/acknowledge  /api/bank/full_charge  /api/relays/NAME/clear
     GET or POST  /rpc/METHOD     VBMS.GetSummary  Sys.GetInfo  RPC.List  and what the site offers
     GET  /rpc                    the same calls over a WebSocket
     GET or POST  /login          a form; token=...  ->  a cookie, where the token is needed
@@ -174,9 +174,13 @@ def make_app(site: "Site", serve_socket: "Sockets | None" = None) -> App:
 
     async def acknowledge(request: Request, unit: str) -> Response:
         name = _decoded(unit)
-        if name not in [row.name for row in site.units()]:
+        if name not in [row.name for row in site.units()] + [site.bank().name]:
             return refusal(404, "there is no battery %s; /api/units names all" % name)
         return _done("unit", name, site.acknowledge(name))
+
+    async def full_charge(request: Request) -> Response:
+        site.want_full()
+        return _done("bank", site.bank().name, None)
 
     async def relays(request: Request) -> Response:
         return json_answer(relays_json(site))
@@ -217,6 +221,7 @@ def make_app(site: "Site", serve_socket: "Sockets | None" = None) -> App:
     app.get("/api/units")(units)
     app.get("/api/events")(events)
     app.post("/api/units/<unit>/acknowledge")(acknowledge)
+    app.post("/api/bank/full_charge")(full_charge)
     app.get("/api/relays")(relays)
     app.post("/api/relays/<relay>/clear")(clear)
     app.get("/metrics")(metrics)

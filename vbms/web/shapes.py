@@ -106,6 +106,13 @@ _BATTERY: "Rows" = (
     ("charge_voltage_v", "cvl_mv", milli),
     ("discharge_voltage_v", "dvl_mv", milli),
 )
+# What only the bank has: its charge as it is steered.
+_STEERED: "Rows" = (
+    ("charge_phase", "phase", lambda phase: plain(phase or None)),
+    ("full_charge_request", "full_charge_request", plain),
+    ("force_charge", "force_charge", plain),
+    ("silenced", "silenced", plain),
+)
 _COUNTS: "Rows" = (
     ("total", "n_total", plain),
     ("fresh", "n_fresh", plain),
@@ -140,6 +147,7 @@ def bank_json(site: "Site") -> str:
     health = site.health()
     parts = _written(_BATTERY, bank)
     parts.append(("units", _object(_written(_COUNTS, bank))))
+    parts += _written(_STEERED, bank)
     parts.append(("alarms", _alarms(site.alarm_rows(), None)))
     parts.append(("site", plain(site.name)))
     parts.append(("inverters", _inverters(health)))

@@ -150,7 +150,11 @@ if TYPE_CHECKING:
             """(number, wall time, kind, level, of what, text), newest first."""
 
         def acknowledge(self, name: str) -> str | None:
-            """A person has seen that a unit is retired. None: done; else why not."""
+            """A person has seen that a unit is retired; or, by the bank's name, that an inverter
+            did not obey. None: done; else why not."""
+
+        def want_full(self) -> None:
+            """A person asks for a full charge."""
 
         def relays(self) -> Sequence[RelayRow]: ...
 
