@@ -17,6 +17,7 @@ COMMANDS = {
     "decode": "frames to values, or the reason for refusing them",
     "sniff": "what goes over a link, both ways, shown and recorded",
     "replay": "a recording through the whole program",
+    "soak": "a simulated site with faults, days in minutes: what held, what broke",
     "merge": "what would the bank say? JSON lines in, JSON lines out",
     "drivers": "every battery and inverter protocol with its options",
     "ack": "a retired battery is gone for good: stop reserving for it",

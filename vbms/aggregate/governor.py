@@ -211,7 +211,9 @@ class Ramp:
             self._trim_carry = 0
             if self._trim_ms >= _TRIM_MS:
                 self._trim_ms = 0
-                self.trim_ma = max(self.out_ma * over_limit // over_flow, self.out_ma // 2)
+                # Never to 0: an inverter that does not follow would be switched off and on by it.
+                least = max(self.out_ma // 2, least_ma(sys_ma))
+                self.trim_ma = max(self.out_ma * over_limit // over_flow, least)
                 self.trim_unit = over.key
             return
         self._trim_ms = 0

@@ -1,0 +1,190 @@
+"""What a unit's BMS measures and tells: errors of its sensors, a counted SOC, and its lies.
+
+The bytes are those of vbms.simulate's own devices, which share no code with the codecs.
+"""
+
+import random
+from typing import cast
+
+from vbms.simulate.bms import Reading
+from vbms.simulate.byd_pro import BydPro
+from vbms.simulate.jk_payload import INFO, LIVE, SETTINGS
+from vbms.simulate.jk_pb import JkPb, acknowledge
+from vbms.simulate.pack import Pack
+from vbms.soak.plant import AVERAGE, Unit
+
+_NOISE = [random.Random("noise").gauss(0, 0.0006) for _ in range(4096)]
+NONE: frozenset[str] = frozenset()
+_PROTECTIONS = {
+    "high+": "cell_high",
+    "low-": "cell_low",
+    "current+": "charge_current",
+    "current-": "discharge_current",
+    "hot+": "charge_hot",
+    "hot-": "discharge_hot",
+    "cold+": "charge_cold",
+    "cold-": "discharge_cold",
+}
+RUNNER, WEAK = 3, 11  # their places among the sixteen
+
+
+class Meter:
+    """The eyes and the mouth of one unit's BMS.
+
+    It stands where vbms.simulate has a Pack: `reading`, `settings` and the switches.
+    """
+
+    def __init__(self, unit: Unit, address: int, rng: random.Random, serial: str) -> None:
+        self.unit = unit
+        self.name = unit.name
+        self.address = address
+        self.settings = unit.settings
+        self.rng = rng
+        self.serial = self.own_serial = serial
+        self.balance_switch = True
+        self._gain_v = 1 + rng.gauss(0, 0.0007)
+        self._cell_v = [rng.gauss(0, 0.001) for _ in range(16)]
+        self._offset_a = rng.uniform(-0.3, 0.3)
+        self._gain_a = 1 + rng.gauss(0, 0.003)
+        self._sensor_c = [rng.gauss(0, 0.5) for _ in range(4)]
+        self._drift = rng.uniform(-0.015, 0.015) / 86400  # of the counter, per s
+        self.counted = min(1.0, max(0.0, unit.soc[1] + rng.gauss(0, 0.01)))
+        self._tail_s = 0.0
+        self._counted_s: float | None = None
+        self.uptime_s = 0.0
+        # What may be wrong with it.
+        self.silent = False
+        self.lie_at: int | None = None  # cell
+        self.lie_v = 0.0
+        self.frozen: Reading | None = None
+        self.lost_sensor: int | None = None
+        self.hides_open = False  # its path is open, and it says nothing of it
+        self.forbids = False  # permission gone, path closed
+        self.spikes = 0.0  # how often a cell reads nonsense
+        self.flips = 0.0  # how often a bit of an answer is wrong
+        self._live: Reading | None = None
+        pack = cast(Pack, self)
+        self.is_jk = unit.protocol == "jk_pb"
+        self.byd = BydPro(pack, address)
+        self.jk = JkPb(pack, address, filler=False, serial=serial)
+        self._fixed: tuple[object, bytes, bytes] | None = None
+
+    @property
+    def charge_switch(self) -> bool:
+        return self.unit.charge_switch and not self.forbids
+
+    @property
+    def discharge_switch(self) -> bool:
+        return self.unit.discharge_switch and not self.forbids
+
+    # ---- telling
+
+    def frames(self, now_s: float) -> "list[bytes | None]":
+        """One frame for each slot of the unit's codec."""
+        self._live = self._measure(now_s)
+        if not self.is_jk:
+            return [self.byd.frame()]
+        live = self.jk.payload(LIVE) + acknowledge(self.address, LIVE)
+        key = (self.charge_switch, self.discharge_switch, self.serial)
+        if self._fixed is None or self._fixed[0] != key:
+            self.jk.identity.serial = self.serial
+            self._fixed = (
+                key,
+                self.jk.payload(SETTINGS) + acknowledge(self.address, SETTINGS),
+                self.jk.payload(INFO) + acknowledge(self.address, INFO),
+            )
+        return [live, self._fixed[1], self._fixed[2]]
+
+    @property
+    def reading(self) -> Reading:
+        if self._live is None:
+            self._live = self._measure(0.0)
+        return self._live
+
+    def refresh(self, now_s: float) -> None:
+        """A new reading, for a device that answers by itself."""
+        self._live = self._measure(now_s)
+
+    def lie(self, cell: int, volts: float) -> None:
+        """A cell reads wrong, for the BMS's own protections as well."""
+        self.lie_at, self.lie_v = cell, volts
+        self.unit.lies = [0.0, 0.0, 0.0]
+        self.unit.lies[0 if cell == RUNNER else 2 if cell == WEAK else 1] = volts
+
+    def tell_the_truth(self) -> None:
+        self.lie_at, self.lie_v = None, 0.0
+        self.unit.lies = [0.0, 0.0, 0.0]
+
+    # ---- measuring
+
+    def _measure(self, now_s: float) -> Reading:
+        unit = self.unit
+        amps = unit.current_a * self._gain_a + self._offset_a
+        if -0.4 < amps < 0.4:
+            amps = 0.0
+        self._count(amps, now_s)
+        if self.frozen is not None:
+            return self.frozen
+        at = self.rng.randrange(4000)
+        noise = _NOISE
+        gain = self._gain_v
+        offsets = self._cell_v
+        runner, average, weak = unit.cells
+        cells = [average * gain + offsets[k] + noise[at + k] for k in range(AVERAGE + 2)]
+        cells[RUNNER] += (runner - average) * gain
+        cells[WEAK] += (weak - average) * gain
+        if self.lie_at is not None:
+            cells[self.lie_at] += self.lie_v
+        if self.spikes and self.rng.random() < self.spikes:
+            cells[self.rng.randrange(16)] += self.rng.choice((-0.5, 0.6))
+        temps = [unit.temperature_c + offset for offset in self._sensor_c]
+        if self.lost_sensor is not None and self.is_jk:
+            del temps[self.lost_sensor]
+        volts = sum(cells)
+        acting = unit.acting
+        fails = NONE
+        if self.lost_sensor is not None and not self.is_jk:
+            fails = frozenset(("temperature_sensor",))
+        if not self.is_jk and (self.forbids or not (unit.charge_switch and unit.discharge_switch)):
+            fails = frozenset(("panel_off",))
+        protections = frozenset(_PROTECTIONS[name] for name in acting) if acting else NONE
+        return Reading(
+            cells_v=tuple(cells),
+            voltage_v=volts,
+            current_a=amps,
+            temps_c=tuple(temps),
+            ambient_c=unit.temperature_c - 1,
+            mosfet_c=unit.temperature_c + 3,
+            soc=self.counted,
+            soh=unit.soh,
+            full_ah=unit.full_ah,
+            remaining_ah=unit.full_ah * self.counted,
+            design_ah=unit.design_ah,
+            cycles=40,
+            throughput_ah=0.0,
+            uptime_s=int(now_s),
+            balance_a=unit.balance_a,
+            balance_bits=8 if unit.balance_a else 0,
+            charge_on=self.hides_open or unit.charge_on,
+            discharge_on=self.hides_open or unit.discharge_on,
+            protections=protections,
+            alarms=protections,
+            fails=fails,
+        )
+
+    def _count(self, amps: float, now_s: float) -> None:
+        """The coulomb counter with its drift, set right at full and empty."""
+        passed = 0.0 if self._counted_s is None else now_s - self._counted_s
+        self._counted_s = now_s
+        if passed <= 0:
+            return
+        unit = self.unit
+        self.counted += amps * passed / 3600 / unit.full_ah + self._drift * passed
+        self.counted = min(1.0, max(0.0, self.counted))
+        mean = unit.cells[1]
+        tail = mean > 3.42 and abs(amps) < 0.05 * unit.design_ah
+        self._tail_s = self._tail_s + passed if tail else 0.0
+        if self._tail_s > 30:
+            self.counted = 1.0
+        elif mean < 2.8:
+            self.counted = min(self.counted, 0.02)
