@@ -166,6 +166,112 @@ async def test_trouble_is_said_in_words(page: Browser) -> None:
         await web.stop()
 
 
+async def test_a_person_takes_a_retired_battery_out_with_two_clicks(page: Browser) -> None:
+    site = full_bank()
+    for _ in range(370):
+        site.feed("byd-1", good())
+        site.tick(5)
+    web = await start(site, page)
+    button = "#alarms li:not([hidden]) button:not([hidden])"
+    try:
+        assert await page.text("#banner-head") == "byd-2 does not answer"
+        await page.wait(f"document.querySelectorAll('{button}').length === 1")
+        assert await page.text(button) == "It is gone: reserve nothing for it"
+        await page.do("click", on=button)
+        assert (await page.text(button)).startswith("Really?")
+        assert site._bank.acknowledged() == []
+        await page.do("click", on=button)
+        await page.wait("units.length && units[1].acknowledged === true")
+        assert site._bank.acknowledged() == ["byd-2"]
+        site.feed("byd-1", good())
+        site.tick()
+        await page.wait("banner.hidden && alarms.hidden")
+        assert (await page.text("[data-unit=byd-2] .pill")).startswith("taken out")
+        await assert_calm(page, web.port)
+    finally:
+        await web.stop()
+
+
+async def test_a_change_without_the_token_asks_for_it(page: Browser) -> None:
+    site = full_bank()
+    site.token = "s3cret"
+    site.chargers = [Charger()]
+    web = await start(site, page)
+    try:
+        await page.wait("document.querySelector('#relays button')?.checkVisibility()")
+        await page.do("click", on="#relays button")
+        await page.wait("document.querySelector('#token') !== null")
+        assert site.cleared == []
+        await page.do("type", into="#token", text="s3cret")
+        await page.do("key", key="Enter")
+        await page.wait("document.querySelector('#relays button')?.checkVisibility()")
+        await page.do("click", on="#relays button")
+        await page.wait("document.querySelector('#relays .said').innerText !== ''")
+        assert site.cleared == ["shed"]
+        assert await page.text("#relays .said") == "shed is idle"
+    finally:
+        await web.stop()
+
+
+class Charger:
+    """A charger that gave up."""
+
+    name = "shed"
+    of = "byd-1"
+    output = "command"
+    state = "timeout"
+    on = False
+    why = "too_long"
+    error: str | None = None
+    on_ms = 12_600_000
+    charger_ma = 20_000
+    low_permille = 800
+    timeout_ms = 12_600_000
+
+
+async def test_chargers_and_what_happened(page: Browser) -> None:
+    site = full_bank()
+    at = "2026-11-24T01:00:00Z"
+    site.chargers = [Charger()]
+    site.happened = [(n, at, "unit", "warning", "<i>a</i>", f"text {n}") for n in range(9, 0, -1)]
+    web = await start(site, page)
+    try:
+        told = await page.text("#relays")
+        assert "shed (byd-1)" in told and "gave up: on for 210 min without getting full" in told
+        assert (await page.text("#relays .pill"), await page.text("#relays button")) == (
+            "off",
+            "Try again",
+        )
+        assert await page.run("document.querySelectorAll('#events > ul > li').length") == 6
+        assert "<i>a</i>: text 9" in await page.text("#events")
+        await page.run("document.querySelector('#events details').open = true")
+        assert "text 1" in await page.text("#events details")
+        await assert_calm(page, web.port)
+    finally:
+        await web.stop()
+
+
+async def test_the_phase_of_the_charge_and_what_a_person_may_ask(page: Browser) -> None:
+    site = full_bank()
+    web = await start(site, page)
+    try:
+        assert await page.run("document.querySelector('#fill-up').hidden") is True
+        site.virtual.phase = "float"
+        site.virtual.silenced = True
+        site.extra_alarms = [("disobey", 2, "bank", "2026-11-24T01:00:00Z", "")]
+        await page.wait("document.querySelector('#fill-up').checkVisibility()")
+        assert "full, kept there" in await page.text("#dvl")
+        await page.do("click", on="#fill-up")
+        await page.wait("document.querySelector('#alarms button').checkVisibility()")
+        assert "takes more than it may" in await page.text("#alarms")
+        await page.do("click", on="#alarms button")
+        await page.wait("document.querySelector('#alarms .said').innerText !== ''")
+        assert site.cleared == ["full"]
+        await page.wait("document.querySelector('#alarms .said').innerText.includes('not retired')")
+    finally:
+        await web.stop()
+
+
 async def test_an_alarm_is_not_called_all_well(page: Browser) -> None:
     site = full_bank()
     for name in ("byd-1", "byd-2"):
@@ -216,8 +322,17 @@ async def test_a_page_that_fails_does_not_look_alive(page: Browser) -> None:
 
 async def test_fits_every_screen(page: Browser) -> None:
     site = full_bank()
+    gone, on, lost = Charger(), Charger(), Charger()
+    on.on, on.state, lost.on, lost.state = True, "charge", None, "fault"  # type: ignore[assignment]
+    site.chargers = [gone, on, lost]
+    site.happened = [
+        (n, "2026-11-24T01:00:00Z", "unit", level, "byd-1", "a_long_word" * 9)
+        for n, level in enumerate(("info", "warning", "error"), 1)
+    ]
+    site.extra_alarms = [("unit_retired", 1, "byd-1", "2026-11-24T01:00:00Z", "")]
     web = await start(site, page)
     try:
+        await page.wait("document.querySelectorAll('#events li').length === 3")
         for wide in (320, 390, 768, 1280):
             for scheme in ("light", "dark"):
                 await page.do("look", width=wide, height=800, scheme=scheme)
