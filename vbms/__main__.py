@@ -18,6 +18,8 @@ COMMANDS = {
     "sniff": "what goes over a link, both ways, shown and recorded",
     "replay": "a recording through the whole program",
     "soak": "a simulated site with faults, days in minutes: what held, what broke",
+    "selftest": "two RS485 ports wired together, does each hear the other?",
+    "doctor": "ports, permissions, adapters, clock, versions: what is not as it should be",
     "merge": "what would the bank say? JSON lines in, JSON lines out",
     "drivers": "every battery and inverter protocol with its options",
     "ack": "a retired battery is gone for good: stop reserving for it",
