@@ -1,11 +1,12 @@
 """Hours of a bank in which everything happens: frames, faults, silence, and what the inverter hears.
 
-From Snapshot to bytes: admission, life-cycle, merge, ladder, shards and the DEYE's registers.
+From Snapshot to bytes: admission, life-cycle, merge, latches, governor, charge phases, alarms, ladder,
+shards and the DEYE's registers.
 """
 
 from kit import Chance, Digest, fields, text
 
-from vbms.aggregate.bank import Bank
+from vbms.aggregate.controller import Controller
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.present import BANK, SHARDS, UNITS, Presenter
 from vbms.aggregate.profile import BankProfile, UnitProfile
@@ -14,6 +15,7 @@ from vbms.aggregate.virtual import FIELDS, VirtualBattery
 from vbms.downstream.deye_rs485 import Codec
 
 UNITS_COUNT = 5
+STEERED = ("cvl_mv", "state", "age_ms", "alarms", "protections", "phase", "silenced", "force_charge")
 STEPS = 300
 
 chance = Chance(23)
@@ -21,8 +23,8 @@ ticks = Digest("bank")
 wire = Digest("wire")
 encoded = Digest("encoded")
 
-profile = BankProfile("bank", max_charge_ma=180000)
-bank = Bank(
+profile = BankProfile("bank", max_charge_ma=180000, measured_shares=True, absorb_ms=60000)
+bank = Controller(
     profile,
     [
         UnitProfile(
@@ -91,21 +93,25 @@ def one_step():
             continue
         if chance.below(40) == 0:
             silent_until[number] = now_ms + chance.one_of((8000, 25000, 90000, 2000000))
-        fault = bank.accept("u%d" % number, snapshot(number), now_ms)
+        fault = bank.bank.accept("u%d" % number, snapshot(number), now_ms)
         if fault:
             ticks.line(text((number, fault)))
     if chance.below(20) == 0:
         for number in range(UNITS_COUNT):
             ticks.line(text((number, bank.acknowledge("u%d" % number))))
-    ticks.line(text(bank.acknowledged()))
+    ticks.line(text(bank.bank.acknowledged()))
     out = bank.tick(now_ms)
-    ticks.line(fields(out, FIELDS + ("cvl_mv", "state", "age_ms", "alarms", "protections")))
-    ticks.line(text((bank.next_change_ms(), ladders[0].next_ms())))
-    told = ladders[0].step(out, now_ms, bank.up_ms)
+    ticks.line(fields(out, FIELDS + STEERED))
+    ticks.line(text(bank.events))
+    bank.events = []
+    kept = bank.dump()
+    ticks.line(text([(name, kept[name]) for name in sorted(kept) if name != "latches"]))
+    ticks.line(text((bank.bank.next_change_ms(), ladders[0].next_ms())))
+    told = ladders[0].step(out, now_ms, bank.bank.up_ms)
     units = []
     for number in range(UNITS_COUNT):
         solo = bank.solo("u%d" % number)
-        units.append((number, ladders[number + 1].step(solo, now_ms, bank.up_ms)))
+        units.append((number, ladders[number + 1].step(solo, now_ms, bank.bank.up_ms)))
     for presenter in presenters:
         for address, battery in presenter.present(told, units):
             if battery is None:
