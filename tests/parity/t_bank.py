@@ -15,7 +15,16 @@ from vbms.aggregate.virtual import FIELDS, VirtualBattery
 from vbms.downstream.deye_rs485 import Codec
 
 UNITS_COUNT = 5
-STEERED = ("cvl_mv", "state", "age_ms", "alarms", "protections", "phase", "silenced", "force_charge")
+STEERED = (
+    "cvl_mv",
+    "state",
+    "age_ms",
+    "alarms",
+    "protections",
+    "phase",
+    "silenced",
+    "force_charge",
+)
 STEPS = 300
 
 chance = Chance(23)
