@@ -45,7 +45,7 @@ CHOSEN = (
 )
 ALWAYS = ("__init__.py", "registry.py")
 # Of the other folders, what only a codec outside the reckoned set brings with it.
-BROUGHT = ("vbms/wire/can_table.py", "vbms/loops/broadcaster.py")
+BROUGHT = ("vbms/wire/can_table.py", "vbms/loops/broadcaster.py", "vbms/loops/streamer.py")
 
 
 def listed(manifest: Path = HERE / "manifest.py") -> list[tuple[Path, str]]:

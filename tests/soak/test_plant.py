@@ -4,7 +4,9 @@ import random
 
 import pytest
 
+from vbms.aggregate.snapshot import FIELDS
 from vbms.simulate import byd_pro, jk_payload
+from vbms.simulate import jk_pb as jk_sim
 from vbms.soak.meter import Meter
 from vbms.soak.plant import Plant, Unit, rest
 from vbms.upstream import byd_pro as byd_codec
@@ -102,3 +104,23 @@ def test_a_lying_cell_lies_to_its_own_protection_too() -> None:
     for _ in range(3):
         unit.move(1.0, 1.0, 22.0)
     assert [trip.rule for trip in unit.trips] == ["high"]
+
+
+def test_a_patched_payload_is_the_simulators_own() -> None:
+    """Everything that a codec reads, over a day of changes."""
+    rng = random.Random(4)
+    unit = Unit("u", "jk_pb", jk_payload.settings(), 280.0, 0.5, rng)
+    meter = Meter(unit, 3, rng, "401100000001")
+    plant = Plant([unit])
+    for at in range(300):
+        plant.step(rng.uniform(-150, 150), 1.0, rng.uniform(-9, 40))
+        unit.balance_a = rng.choice((0.0, 0.5))
+        unit.charge_forced_open = rng.random() < 0.2
+        state = meter.rng.getstate()
+        patched = jk_codec.Codec(address=3).decode(meter.frames(float(at)), 0)
+        meter.rng.setstate(state)
+        meter.refresh(float(at))
+        whole = [meter.jk.payload(2) + jk_sim.acknowledge(3, 2), *meter.frames(float(at))[1:]]
+        expected = jk_codec.Codec(address=3).decode(whole, 0)
+        for name in FIELDS:
+            assert getattr(patched, name) == getattr(expected, name), name

@@ -37,6 +37,11 @@ class Shard(VirtualBattery):
 
     whole: VirtualBattery
 
+    def __init__(self, whole: VirtualBattery):
+        for name in VirtualBattery.__slots__:
+            setattr(self, name, getattr(whole, name))
+        self.whole = whole
+
 
 def present_bank(battery: VirtualBattery) -> "Pairs":
     """The bank as one battery at address 0."""
@@ -50,10 +55,7 @@ def present_shards(battery: VirtualBattery, k: int) -> "Pairs":
         whole = battery.copy(charge_limit_ma=SUM_MA)
     pairs = []
     for number in range(k):
-        part = Shard()
-        for name in VirtualBattery.__slots__:
-            setattr(part, name, getattr(whole, name))
-        part.whole = whole
+        part = Shard(whole)
         part.model = "VBMS"
         part.serial = "VB%018d" % (number + 1)
         if k > 1:

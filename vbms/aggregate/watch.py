@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vbms.aggregate.member import Member
+    from vbms.aggregate.profile import UnitProfile
+    from vbms.aggregate.snapshot import Snapshot
     from vbms.aggregate.virtual import VirtualBattery
 
     Row = tuple[int, int, str]
@@ -42,11 +44,12 @@ _SAG = 7  # the place of the last
 class Watch:
     """The memory behind the alarms of one bank. `events` are (kind, unit, text)."""
 
-    __slots__ = ("_forbidden_ms", "_held", "_neighbours_ms", "_over", "_sag_ms", "events")
+    __slots__ = ("_calm", "_forbidden_ms", "_held", "_neighbours_ms", "_over", "_sag_ms", "events")
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
         self._held: dict[tuple[int, str], tuple[int, int]] = {}  # level, absent for ms
+        self._calm: dict[str, tuple[Snapshot, UnitProfile]] = {}  # looked at, and nothing found
         self._over: dict[tuple[int, str], bool] = {}  # beyond a limit of _LIMITS, by its place
         self._sag_ms: dict[str, int] = {}
         self._forbidden_ms: dict[tuple[int, str], int] = {}
@@ -83,7 +86,12 @@ class Watch:
         snap = unit.snapshot
         if unit.state != FRESH or snap is None:
             self._sag_ms.pop(unit.key, None)
+            self._calm.pop(unit.key, None)
             return
+        calm = self._calm.get(unit.key)
+        if calm is not None and calm[0] is snap and calm[1] is unit.profile:
+            return
+        found = False
         high, low = unit.cell_max_mv, unit.cell_min_mv
         sag = None
         if low is not None and snap.voltage_mv is not None and unit.cells:
@@ -104,12 +112,17 @@ class Watch:
             over = value >= limit if above else value <= limit
             if place == _SAG:
                 self._sag_ms[unit.key] = self._sag_ms.get(unit.key, 0) + passed if over else 0
+                found = found or over
                 over = over and (self._sag_ms[unit.key] >= _SAG_MS or at in self._over)
             if over:
-                self._over[at] = True
+                found = self._over[at] = True
                 rows.append((bit, alarms.WARNING, unit.key))
             else:
                 self._over.pop(at, None)
+        if found:
+            self._calm.pop(unit.key, None)
+        else:
+            self._calm[unit.key] = (snap, unit.profile)
 
     def _forbidden(self, unit: "Member", rows: "list[Row]", passed: int) -> None:
         """Current through a path that its BMS says is open: its switch does not open."""

@@ -30,7 +30,7 @@ DEVICES: dict[str, tuple[Callable[[Pack, int], Device], Callable[[], Settings], 
     "jk_pb": (_jk, jk_payload.settings, 200.0, 115200),
 }
 
-ALONE = ("jk_4e57",)  # devices without an address: one for each line
+ALONE = ("jk_4e57", "jbd")  # devices without an address: one for each line
 
 
 def make_device(

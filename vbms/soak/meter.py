@@ -11,7 +11,8 @@ from vbms.simulate.byd_pro import BydPro
 from vbms.simulate.jk_payload import INFO, LIVE, SETTINGS
 from vbms.simulate.jk_pb import JkPb, acknowledge
 from vbms.simulate.pack import Pack
-from vbms.soak.plant import AVERAGE, Unit
+from vbms.soak.patch import LivePayload
+from vbms.soak.plant import CELLS, Unit
 
 _NOISE = [random.Random("noise").gauss(0, 0.0006) for _ in range(4096)]
 NONE: frozenset[str] = frozenset()
@@ -50,7 +51,7 @@ class Meter:
         self._drift = rng.uniform(-0.015, 0.015) / 86400  # of the counter, per s
         self.counted = min(1.0, max(0.0, unit.soc[1] + rng.gauss(0, 0.01)))
         self._tail_s = 0.0
-        self._counted_s: float | None = None
+        self._counted_s = self._counted_ah = 0.0
         self.uptime_s = 0.0
         # What may be wrong with it.
         self.silent = False
@@ -68,6 +69,8 @@ class Meter:
         self.byd = BydPro(pack, address)
         self.jk = JkPb(pack, address, filler=False, serial=serial)
         self._fixed: tuple[object, bytes, bytes] | None = None
+        self._patched: LivePayload | None = None
+        self._acknowledge = acknowledge(address, LIVE)
 
     @property
     def charge_switch(self) -> bool:
@@ -81,10 +84,10 @@ class Meter:
 
     def frames(self, now_s: float) -> "list[bytes | None]":
         """One frame for each slot of the unit's codec."""
-        self._live = self._measure(now_s)
         if not self.is_jk:
+            self._live = self._measure(now_s)
             return [self.byd.frame()]
-        live = self.jk.payload(LIVE) + acknowledge(self.address, LIVE)
+        live = self._jk_live(now_s) + self._acknowledge
         key = (self.charge_switch, self.discharge_switch, self.serial)
         if self._fixed is None or self._fixed[0] != key:
             self.jk.identity.serial = self.serial
@@ -115,28 +118,59 @@ class Meter:
         self.lie_at, self.lie_v = None, 0.0
         self.unit.lies = [0.0, 0.0, 0.0]
 
+    def _jk_live(self, now_s: float) -> bytes:
+        unit = self.unit
+        if self.frozen is not None or self.lost_sensor is not None or unit.acting:
+            self._live = self._measure(now_s)
+            return self.jk.payload(LIVE)
+        if self._patched is None:
+            self._live = self._measure(now_s)
+            self._patched = LivePayload(self.jk.payload(LIVE))
+        amps = self._amps()
+        self._count(amps, now_s)
+        self._live = None
+        celsius = unit.temperature_c
+        return self._patched.write(
+            self._cells(),
+            amps,
+            [celsius + offset for offset in self._sensor_c],
+            celsius + 3,
+            unit.balance_a,
+            self.counted,
+            unit.full_ah * self.counted,
+            (self.hides_open or unit.charge_on, self.hides_open or unit.discharge_on),
+        )
+
     # ---- measuring
 
-    def _measure(self, now_s: float) -> Reading:
-        unit = self.unit
-        amps = unit.current_a * self._gain_a + self._offset_a
-        if -0.4 < amps < 0.4:
-            amps = 0.0
-        self._count(amps, now_s)
-        if self.frozen is not None:
-            return self.frozen
+    def _amps(self) -> float:
+        amps = self.unit.current_a * self._gain_a + self._offset_a
+        return 0.0 if -0.4 < amps < 0.4 else amps
+
+    def _cells(self) -> list[float]:
         at = self.rng.randrange(4000)
-        noise = _NOISE
         gain = self._gain_v
-        offsets = self._cell_v
-        runner, average, weak = unit.cells
-        cells = [average * gain + offsets[k] + noise[at + k] for k in range(AVERAGE + 2)]
+        runner, average, weak = self.unit.cells
+        middle = average * gain
+        cells = [
+            middle + offset + noise
+            for offset, noise in zip(self._cell_v, _NOISE[at : at + CELLS], strict=True)
+        ]
         cells[RUNNER] += (runner - average) * gain
         cells[WEAK] += (weak - average) * gain
         if self.lie_at is not None:
             cells[self.lie_at] += self.lie_v
         if self.spikes and self.rng.random() < self.spikes:
             cells[self.rng.randrange(16)] += self.rng.choice((-0.5, 0.6))
+        return cells
+
+    def _measure(self, now_s: float) -> Reading:
+        unit = self.unit
+        amps = self._amps()
+        self._count(amps, now_s)
+        if self.frozen is not None:
+            return self.frozen
+        cells = self._cells()
         temps = [unit.temperature_c + offset for offset in self._sensor_c]
         if self.lost_sensor is not None and self.is_jk:
             del temps[self.lost_sensor]
@@ -174,12 +208,14 @@ class Meter:
 
     def _count(self, amps: float, now_s: float) -> None:
         """The coulomb counter with its drift, set right at full and empty."""
-        passed = 0.0 if self._counted_s is None else now_s - self._counted_s
+        unit = self.unit
+        passed = now_s - self._counted_s
         self._counted_s = now_s
         if passed <= 0:
             return
-        unit = self.unit
-        self.counted += amps * passed / 3600 / unit.full_ah + self._drift * passed
+        moved = (unit.passed_ah - self._counted_ah) * self._gain_a
+        self._counted_ah = unit.passed_ah
+        self.counted += moved / unit.full_ah + self._drift * passed
         self.counted = min(1.0, max(0.0, self.counted))
         mean = unit.cells[1]
         tail = mean > 3.42 and abs(amps) < 0.05 * unit.design_ah

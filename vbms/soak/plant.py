@@ -82,6 +82,7 @@ class Unit:
         self.temperature_c = 22.0
         self.heater_w = 0.0  # a fault
         self.current_a = 0.0
+        self.passed_ah = 0.0  # all that has gone in, less what has gone out
         self.circulating_a = 0.0  # what it would carry without the inverter
         self.contactor = True
         self.charge_switch = self.discharge_switch = True  # of a person
@@ -130,8 +131,10 @@ class Unit:
         soc, ah, ohm = self.soc, self.ah, self.ohm
         per_hour = dt_s / 3600
         soc[0] += (amps - self.balance_a) * per_hour / ah[0]
-        soc[1] += amps * per_hour / ah[1]
-        soc[2] += amps * per_hour / ah[2]
+        moved = amps * per_hour
+        self.passed_ah += moved
+        soc[1] += moved / ah[1]
+        soc[2] += moved / ah[2]
         factor = self.cold_factor
         self.rc_v += (amps * ohm[1] * 0.7 * factor - self.rc_v) * dt_s / TAU_S
         rc = self.rc_v
