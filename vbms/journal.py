@@ -68,9 +68,10 @@ class Journal:
         self._reason_ms: dict[int, int] = {}
 
     def say(self, level: int, kind: str, of: str | None, text: str) -> None:
-        """One line in the log, and one event."""
+        """One line in the log, and one event unless it is only for who looks for faults."""
         log.log(level, "%s", f"{of}: {text}" if of else text)
-        self.note(level, kind, of, text)
+        if level > logging.DEBUG:
+            self.note(level, kind, of, text)
 
     def note(self, level: int, kind: str, of: str | None, text: str) -> None:
         """An event only: somebody else has logged it."""

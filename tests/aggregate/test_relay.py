@@ -216,11 +216,10 @@ def test_on_only_when_all_is_well(steps: Any) -> None:
     profile = RelayProfile(10_000, retry_ms=24 * HOUR)
     relay = Relay(profile)
     now = 5000
-    was, off_at = False, now
-    on_for = 0
+    was, last = False, now
+    on_for = off_for = 0
     for what, passed in steps:
         now += passed
-        spent = max(0, passed) if relay.on else 0
         if what == "clear":
             on_for = 0 if relay.clear() else on_for
         elif what == "break" or what == "mend":
@@ -229,12 +228,15 @@ def test_on_only_when_all_is_well(steps: Any) -> None:
             kept = relay.kept()
             relay = Relay(profile)
             relay.resume(kept)
-            was, off_at, on_for = False, now, relay.on_ms
+            was, last, off_for, on_for = False, now, 0, relay.on_ms
             assert relay.on is False
         else:
             phase = relay.phase
             on = relay.step(what, now)
-            on_for += spent
+            spent = max(0, now - last)  # a clock that steps back makes nothing longer or shorter
+            last = now
+            on_for += spent if was else 0
+            off_for += 0 if was else spent
             if relay.phase != phase and relay.phase in (CHARGE, INITIAL):
                 on_for = 0
             if on:
@@ -243,10 +245,8 @@ def test_on_only_when_all_is_well(steps: Any) -> None:
                 assert what.charge_limit_ma >= 10_000 and not what.criticals
                 assert relay.state in (INITIAL, CHARGE) and not relay.broken
                 assert on_for < profile.timeout_ms
-                if not was:
-                    assert now - off_at >= profile.pause_ms or passed < 0 or off_at > now
-            if was and not on:
-                off_at = now
+                assert was or off_for >= profile.pause_ms
+            off_for = 0 if was and not on else off_for
             was = on
         assert relay.state in core.STATES and relay.why in core.REASONS
         assert relay.on_ms >= 0
