@@ -51,6 +51,8 @@ package(
         "upstream/jk_ble.py",
         "upstream/jk_pb.py",
         "upstream/mqtt_pack.py",
+        "upstream/modbus_map.py",
+        "upstream/modbus_rows.py",
         "upstream/registry.py",
         "downstream/__init__.py",
         "downstream/byd_can.py",

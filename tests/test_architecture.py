@@ -37,6 +37,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     # Ring 1
     ("vbms/wire/", CORE | {"vbms.wire"}, PURE),
     ("vbms/aggregate/", CORE | {"vbms.aggregate"}, PURE),
+    ("vbms/upstream/modbus_map.py", CODEC | {"vbms.upstream.modbus_rows"}, PURE),
     ("vbms/upstream/", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/downstream/", INVERTER, PURE),

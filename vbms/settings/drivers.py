@@ -1,11 +1,11 @@
 """What drivers declare about themselves, as configuration and `vbms drivers` need it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from vbms.downstream import registry as downstream
 from vbms.lines import kinds
-from vbms.options import Option
+from vbms.options import Option, Table
 from vbms.settings import keys
 from vbms.settings.values import ANY
 from vbms.upstream import registry as upstream
@@ -59,6 +59,11 @@ class Driver:
     def line(self, link_kind: str, address: object) -> str:
         """The kind of line it runs on over such a link; "": the usual one of bytes."""
         return kinds.named(self.module, link_kind, address)
+
+    def faults(self, options: "Mapping[str, object]") -> "Sequence[tuple[str, str, str]]":
+        """What these options cannot be together: (option, what is wrong, what is allowed)."""
+        check = getattr(self.module, "check", None)
+        return () if check is None else check(options)
 
     @property
     def title(self) -> str:
@@ -125,6 +130,8 @@ class Rows:
 
 def _union(rows: list[Option], everywhere: bool) -> Option:
     """One option that takes what any of these takes; of several kinds: anything."""
+    if isinstance(rows[0], Table):
+        return rows[0]
     lows = [row.low for row in rows if row.low is not None]
     highs = [row.high for row in rows if row.high is not None]
     return Option(

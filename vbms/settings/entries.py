@@ -205,7 +205,7 @@ class Entries:
             known = one.driver
             if known is None or not one.text("link"):
                 continue
-            if address is not None:
+            if address is not None and not known.alone:
                 identity = (one.text("link"), known.protocol, address.value)
                 addresses.append((identity, str(address.value), one.place("address")))
             elif known.alone or (
@@ -258,7 +258,10 @@ class Entries:
                 continue
             self._check_address(one, one.driver)
             other = first.setdefault(link, one)
-            if self._line_of(other) != self._line_of(one):
+            if self._line_of(other) == self._line_of(one):
+                if other is not one and other.driver is not None:
+                    self._compare_framing(one, one.driver, other, other.driver)
+            else:
                 assert other.driver is not None
                 place = one.place("link")
                 text = f"{one.driver.protocol} cannot share {link} with {other.place().name}, "
@@ -272,7 +275,8 @@ class Entries:
 
     def _check_address(self, one: Entry, known: Driver) -> None:
         """A driver that takes an address where units share a medium, and none where they do not."""
-        if not any(option.name == "address" and not option.required for option in known.options):
+        own = [option for option in known.options if option.name == "address"]
+        if not own or own[0].required or own[0].default is not None:
             return
         line = self._lines.by_name.get(one.text("link"))
         has_one = one.value("address") is not None
@@ -286,6 +290,17 @@ class Entries:
         elif line.kind != "ble" and has_one:
             text = f"a {known.protocol} has none on {line.name}, a {line.kind} link"
             self._problems.add(*where, text, "no address, and one battery on the link")
+
+    def _compare_framing(self, one: Entry, driver: Driver, other: Entry, others: Driver) -> None:
+        """Frames stand in one way on a link, and some devices serve one client alone."""
+        link, place = one.text("link"), one.place("link")
+        if driver.protocol != others.protocol and (driver.alone or others.alone):
+            text = f"{link} is taken by {other.place().name}"
+            allowed = f"a {(driver if driver.alone else others).protocol} has a link of its own"
+            self._problems.add(place.file, place.line, place.key, text, allowed)
+        elif one.value("framing", "auto") != other.value("framing", "auto"):
+            text = f"framing is another than {other.place().name}'s on {link}"
+            self._problems.add(place.file, place.line, place.key, text, "one framing for each link")
 
     def _compare_slots(self) -> None:
         slots = []

@@ -77,6 +77,9 @@ def check_unit(unit: Effective, driver: Driver, problems: Problems) -> None:
     given: dict[str, object] = {row.name: row.default for row in driver.options}
     given |= {name: one.value for name, one in unit.values.items() if name in given}
     declares = driver.declared(given)
+    if not unit.unsure(*given):
+        for name, text, allowed in driver.faults(given):
+            problems.add(*unit.at(name), text, allowed)
     for limit, declared in (("max_charge_a", "ccl_ma"), ("max_discharge_a", "dcl_ma")):
         stated = unit.value(limit) is not None or unit.value("c_rate") is not None
         if not stated and declared not in declares and not unit.unsure(limit, "c_rate"):
@@ -98,6 +101,9 @@ def _check_size(unit: Effective, driver: Driver, problems: Problems) -> None:
         text = f"a {driver.protocol} unit does not say how many cells it has"
         problems.add(*unit.at("cells"), text, "a number, 1..32")
     if unit.value("capacity_ah") is None and not unit.unsure("capacity_ah"):
+        options = {name: one.value for name, one in unit.values.items()}
+        if {"capacity_mah", "design_mah"} & set(driver.declared(options)):
+            return
         if "capacity_ah" in unit.values:
             text = f"a {driver.protocol} unit does not say its capacity"
             problems.add(*unit.at("capacity_ah"), text, "a number of Ah")

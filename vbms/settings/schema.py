@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from vbms.options import BOOL, CHOICE, DEVICE, INT, MILLI, TEXT, Option
+from vbms.options import BOOL, CHOICE, DEVICE, INT, INTS, MILLI, TEXT, Option, Table
 from vbms.settings import forms, keys
 from vbms.settings.values import ANY, CURVE, LIST, Key, scale_of
 
@@ -51,6 +51,17 @@ def schema_of(row: Option) -> dict[str, Any]:
             schema |= _limits(row, 1, "minLength", "maxLength")
     elif row.kind == ANY:
         schema["type"] = ["integer", "string"]
+    elif isinstance(row, Table):
+        item = {
+            "type": "object",
+            "properties": {column.name: schema_of(column) for column in row.columns},
+            "required": [column.name for column in row.columns if column.required],
+            "additionalProperties": False,
+        }
+        schema |= {"type": "array", "items": item}
+    elif row.kind == INTS:
+        whole = {"type": "integer"}
+        schema["anyOf"] = [whole, {"type": "array", "items": whole}]
     elif row.kind == CURVE:
         point = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         schema |= {"type": "array", "items": point}

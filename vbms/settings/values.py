@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from vbms.options import BOOL, CHOICE, DEVICE, INT, MILLI, TEXT, Option
+from vbms.options import BOOL, CHOICE, DEVICE, INT, INTS, MICRO, MILLI, TABLE, TEXT, Option, Table
 from vbms.settings.problems import choose_from
 from vbms.settings.text import Listing, Mapping, Node, Resolved, Scalar
 
@@ -105,6 +105,8 @@ def human(value: int, scale: int) -> str:
 
 def scale_of(option: Option) -> int:
     """How many of the program's units one unit of the YAML is."""
+    if option.kind == MICRO:
+        return 1_000_000
     if option.kind != MILLI:
         return 1
     return option.scale if isinstance(option, Key) else 1000
@@ -125,6 +127,10 @@ def allowed(option: Option) -> str:
         text = "a number or text"
     elif kind == CURVE:
         text = "a list of [x, percent] points"
+    elif kind == INTS:
+        text = "a whole number or a list of them"
+    elif isinstance(option, Table):
+        text = "a list of rows: {%s}" % ", ".join(column.name for column in option.columns)
     elif kind == TEXT:
         low, high = option.low or 1, option.high or _LONGEST_TEXT
         text = f"{low}..{high} characters"
@@ -155,6 +161,10 @@ def read(option: Option, node: Node) -> object:
     """The value in the program's units; raises Wrong."""
     if option.kind in (CURVE, LIST) and isinstance(option, Key) and option.reader is not None:
         return option.reader(option, node)
+    if option.kind in (TABLE, INTS):
+        from vbms.settings import tables
+
+        return tables.read_any(option, node)
     if isinstance(node, (Listing, Mapping)):
         raise Wrong(("", node.line, f"is {node.shown()}, not one value", allowed(option)))
     if isinstance(node, Resolved) and not node.known:
@@ -267,6 +277,7 @@ def _read_device(option: Option, node: Scalar) -> str:
 _READERS: dict[str, Callable[[Option, Scalar], object]] = {
     INT: _read_int,
     MILLI: _read_milli,
+    MICRO: _read_milli,
     BOOL: _read_bool,
     TEXT: read_text,
     ANY: lambda option, node: node.text,

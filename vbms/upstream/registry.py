@@ -5,6 +5,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 DRIVERS = {
+    "modbus_map": "vbms.upstream.modbus_map",
     "byd_battery_box": "vbms.upstream.byd_battery_box",
     "byd_pro": "vbms.upstream.byd_pro",
     "jbd": "vbms.upstream.jbd",
