@@ -73,6 +73,7 @@ package(
         "loops/hold.py",
         "loops/poller.py",
         "loops/responder.py",
+        "loops/streamer.py",
         "web/__init__.py",
         "web/events.py",
         "web/guard.py",

@@ -62,6 +62,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ),
     ("vbms/links/modbus_client.py", CORE | {"vbms.links"}, STANDARD | {"pymodbus"}),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
+    ("vbms/simulate/bluez", frozenset({"vbms.errors", "vbms.simulate"}), STANDARD | {"dbus_fast"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),
     ("vbms/web/", CORE | {"vbms.aggregate", "vbms.web"}, PURE | {"microdot", "asyncio", "io"}),
     ("vbms/web/server.py", frozenset({"vbms.web"}), STANDARD),  # the PC's alone

@@ -59,4 +59,7 @@ fi
 if ! command -v mosquitto >/dev/null 2>&1 && [ ! -x /usr/sbin/mosquitto ]; then
 	apt mosquitto || missing "mosquitto is missing, MQTT tests do not run: apt-get install mosquitto"
 fi
+if ! command -v dbus-daemon >/dev/null 2>&1; then
+	apt dbus || missing "dbus-daemon is missing, Bluetooth tests do not run: apt-get install dbus"
+fi
 exit $failed

@@ -62,6 +62,7 @@ def set_up_logging(level_name: str) -> None:
     logging.getLogger("vbms").setLevel(level)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+    logging.getLogger("bleak").setLevel(logging.ERROR)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

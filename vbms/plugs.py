@@ -12,6 +12,7 @@ from vbms.lines import kinds
 from vbms.ports import Link
 
 if typing.TYPE_CHECKING:
+    from vbms.lines.ble_simulated import SimulatedAir
     from vbms.simulate.world import World
 
 
@@ -31,6 +32,7 @@ class Simulation:
         self.world: World | None = None
         self._played: dict[str, Played] = {}
         self._batteries: dict[str, list[BatterySettings]] = {}
+        self._air: SimulatedAir | None = None
 
     def changed(self, settings: Settings, name: str) -> bool:
         """Whether other batteries are to be played on a simulated line than now."""
@@ -42,15 +44,28 @@ class Simulation:
     async def battery_link(
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
     ) -> Link:
+        first = batteries[0]
         if link.kind != "simulate":
-            first = batteries[0]
             return real_link(link, kinds.of_battery(first.protocol, link.kind, first.address))
-        from vbms.simulate import site
         from vbms.simulate.faults import Fault
         from vbms.simulate.world import World
 
         if self.world is None:
             self.world = World(settings.simulate.seed, settings.simulate.speed)
+        faults = [
+            Fault(each.unit, each.fault, each.at_ms / 1000, each.for_ms / 1000)
+            for each in settings.simulate.faults
+            if any(each.unit == battery.name for battery in batteries)
+        ]
+        if kinds.of_battery(first.protocol, link.kind, first.address).__name__ == kinds.BLE:
+            from vbms.lines.ble_simulated import SimulatedAir
+
+            if self._air is None:
+                self._air = SimulatedAir(self.world)
+            self._batteries[link.name] = batteries
+            return self._air.link(link, batteries, faults)
+        from vbms.simulate import site
+
         rows = [
             (
                 battery.name,
@@ -61,11 +76,6 @@ class Simulation:
                 battery.slot,
             )
             for battery in batteries
-        ]
-        faults = [
-            Fault(each.unit, each.fault, each.at_ms / 1000, each.for_ms / 1000)
-            for each in settings.simulate.faults
-            if any(each.unit == battery.name for battery in batteries)
         ]
         played = site.simulated_line(link.name, link.baud or 9600, rows, self.world, faults)
         await played.start()
@@ -99,10 +109,14 @@ class Simulation:
         played = self._played.pop(name, None)
         if played is not None:
             played.close()
+        if self._air is not None:
+            self._air.drop(name)
 
     async def close(self) -> None:
         for name in list(self._played):
             await self.drop(name)
+        if self._air is not None:
+            await self._air.close()
 
 
 def real_link(link: LinkSettings, kind: ModuleType) -> Link:

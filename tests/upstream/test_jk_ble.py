@@ -86,6 +86,25 @@ def test_noise_never_eats_the_frame_behind_it(noise: bytes) -> None:
     assert payload() in through(noise + payload() + bytes(320))
 
 
+@given(
+    st.lists(st.integers(5, 300), min_size=1, max_size=6),
+    st.lists(st.integers(1, 200), max_size=14),
+    st.integers(0, 3),
+)
+def test_noise_between_the_pieces_of_a_frame(
+    places: list[int], sizes: list[int], seed: int
+) -> None:
+    frame = payload(2, seed)
+    spoilt = b""
+    before = 0
+    for place in sorted(places):
+        spoilt += frame[before:place] + b"AT\r\n"
+        before = place
+    stream = spoilt + frame[before:] + payload(1, seed) + bytes(8)
+    assert through(stream) == [frame, payload(1, seed)]
+    assert through(stream, sizes) == [frame, payload(1, seed)]
+
+
 def test_counters_are_never_looked_at() -> None:
     """Standing still, stepping by ten, wrapping: the same frame thrice is three frames."""
     assert len(through(payload() * 3)) == 3

@@ -13,6 +13,7 @@ from vbms.downstream import registry as downstream
 from vbms.upstream import registry as upstream
 
 POLLED = "vbms.lines.polled"
+BLE = "vbms.lines.ble"
 ANSWERING = "vbms.lines.answering"
 
 

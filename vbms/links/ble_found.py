@@ -38,7 +38,7 @@ def in_order(heard: Iterable[Heard]) -> list[Heard]:
     )
 
 
-async def scan_for_call(radio: Radio, seconds: float = SCAN_S) -> list[dict[str, object]] | str:
+async def scan_for_call(radio: Radio) -> list[dict[str, object]] | str:
     """At most 16 named devices as {addr, name, rssi}, or the sentence for why there are none.
 
     Calls at the same time share one scan; while a connection is being made the radio is busy.
@@ -48,7 +48,7 @@ async def scan_for_call(radio: Radio, seconds: float = SCAN_S) -> list[dict[str,
         return BUSY
     try:
         async with asyncio.timeout(_ANSWER_S):
-            heard = await radio.scan(seconds)
+            heard = await radio.scan(SCAN_S)
     except TimeoutError:
         return TIMED_OUT
     except LinkError as error:

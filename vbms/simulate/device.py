@@ -68,6 +68,10 @@ class Device:
     def wake(self, now_s: float) -> Answers:
         return []
 
+    def hang_up(self) -> None:
+        """Over Bluetooth: the link has ended."""
+        self._heard = b""
+
     def reading(self) -> Reading:
         """What the BMS says it measured; here it may lie or be stuck."""
         reading = self.pack.reading

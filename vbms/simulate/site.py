@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from vbms.errors import ConfigError
-from vbms.simulate import byd_pro, jk_4e57, jk_payload
+from vbms.simulate import byd_pro, jbd, jk_4e57, jk_payload
 from vbms.simulate.bms import Settings
 from vbms.simulate.byd_pro import BydPro
 from vbms.simulate.device import Device
@@ -28,6 +28,7 @@ DEVICES: dict[str, tuple[Callable[[Pack, int], Device], Callable[[], Settings], 
     "byd_pro": (BydPro, byd_pro.settings, 50.0, 9600),
     "jk_4e57": (Jk4e57, jk_4e57.settings, 100.0, 115200),
     "jk_pb": (_jk, jk_payload.settings, 200.0, 115200),
+    "jbd": (jbd.Jbd, jbd.settings, 100.0, 9600),
 }
 
 ALONE = ("jk_4e57", "jbd")  # devices without an address: one for each line

@@ -4,8 +4,9 @@
     answer   a payload of jk02.py or jk04.py, cut into notifications of any size
 
 0x97 asks for device info, 0x96 for settings; after it live data stream, one or two a second, and
-0x96 is repeated only when they stop. Between payloads a module says other things: "AT\\r\\n", once
-or as a flood, and a ready frame AA 55 90 EB C8 behind device info. The counter in byte 5 may stand
+0x96 is repeated only when they stop. A module says other things too: "AT\\r\\n", once or as a
+flood, between payloads and between the pieces of one, and a ready frame AA 55 90 EB C8 behind
+device info. The counter in byte 5 may stand
 still, wrap or step by ten, and is never looked at.
 
 Which layout: by the firmware that device info names (below 11: 24S; from 11 on: 32S; JK04: see
@@ -52,6 +53,7 @@ NO_SERVICE = "firmware 19 may do so: switch its Bluetooth off and on, or power i
 
 QUIET_MS = 5000  # without a live frame: ask again
 
+_NOISE = b"AT\r\n"
 _ASK_INFO = 0x97
 _ASK_SETTINGS = 0x96
 _SLOT = (0, 1, 0, 2)  # by payload type
@@ -124,6 +126,12 @@ class Codec:
                     return at, None
                 if sum8(buffer[at : end - 1]) == buffer[end - 1]:
                     return end, buffer[at:end]
+                if buffer.find(_NOISE[:2], at, end) >= 0:
+                    end, frame = _without_noise(buffer, at)
+                    if not end:
+                        return at, None
+                    if sum8(frame[:-1]) == frame[-1]:
+                        return end, frame
             at += 1
 
     def slot(self, frame: bytes) -> int | None:
@@ -151,6 +159,20 @@ class Codec:
         if self._promised and layout != self._promised:
             snap.note = "its frames have the layout of %dS, not that of its firmware" % layout
         return snap
+
+
+def _without_noise(buffer: bytes, at: int) -> tuple[int, bytes]:
+    """300 bytes from `at` on with the noise left out, and where they end; 0: more bytes needed."""
+    frame = b""
+    while True:
+        need = SIZE - len(frame)
+        noise = buffer.find(_NOISE, at, at + need + 3)
+        end = at + need if noise < 0 else noise
+        frame += buffer[at:end]
+        at = noise + 4
+        if noise < 0:
+            # What ends in the beginning of noise is known a few bytes later.
+            return (end, frame) if len(buffer) >= end + 3 and len(frame) == SIZE else (0, frame)
 
 
 def picked(live: bytes, promised: int) -> int:
