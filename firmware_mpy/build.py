@@ -41,7 +41,7 @@ RECKONED = (
 CHOSEN = (
     *("vbms/upstream/", "vbms/downstream/", "vbms/web/"),
     *("vbms/wire/pylon_ascii.py", "vbms/aggregate/modules.py", "vbms/aggregate/relay.py"),
-    *("vbms/wire/flat_json.py", "vbms/wire/registers.py", "vbms/wire/modbus_rtu.py"),
+    *("vbms/wire/flat_json.py", "vbms/wire/registers.py"),
 )
 ALWAYS = ("__init__.py", "registry.py")
 # Of the other folders, what only a codec outside the reckoned set brings with it.

@@ -25,6 +25,7 @@ from vbms.errors import ConfigError, FrameError, RefusedError
 from vbms.integers import ceil_div, half_up, toward_zero
 from vbms.options import BOOL, TEXT, Option
 from vbms.wire.crc import crc16_bytes
+from vbms.wire.modbus_rtu import take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -159,32 +160,8 @@ class Codec:
         return self._usual
 
     def take(self, buffer: bytes) -> tuple[int, bytes | None]:
-        """The frame that ends first, at whatever offset it starts; of two with one end the longer.
-
-        Frames that are not for us (other functions, other batteries' answers, our echo) are found
-        too, so that their last bytes are not taken for a request that they happen to look like.
-        """
-        size = len(buffer)
-        keep = size
-        end = size + 4  # none yet
-        start = at = 0
-        while at < size and at + 4 < end:
-            if at + 1 == size:
-                if buffer[at] < 248 and at < keep:
-                    keep = at
-                break
-            for length in _lengths(buffer, at, size - at):
-                stop = at + length
-                if stop > size:
-                    if at < keep:
-                        keep = at
-                elif stop < end and crc16_bytes(buffer[at : stop - 2]) == buffer[stop - 2 : stop]:
-                    end = stop
-                    start = at
-            at += 1
-        if end <= size:
-            return end, buffer[start:end]
-        return keep, None
+        """The frame that ends first, see wire/modbus_rtu.py."""
+        return take(buffer)
 
     def asks(self, frame: bytes) -> int | None:
         """Which address a frame wants to be answered; None: it asks for nothing we could tell."""
@@ -358,21 +335,6 @@ class Codec:
                     value = struct.unpack_from(">" + kind, body, 2 * at)[0] * unit
                     found[name] = value * self._sign if name == "current_ma" else value
         return found
-
-
-def _lengths(buffer: bytes, at: int, left: int) -> tuple[int, ...]:
-    """How long a frame that starts at this offset may be; nothing for bytes that start none."""
-    function = buffer[at + 1]
-    if function == _READ or function == 0x03:
-        body = buffer[at + 2] if left > 2 else 0
-        return (8,) if body & 1 or not 0 < body <= 2 * _MOST else (8, 5 + body)
-    if function == _IDENTIFY:
-        return (4, 5 + buffer[at + 2]) if left > 2 else (4,)
-    if function == 0x06:
-        return (8,)
-    if function == 0x10:
-        return (8, 9 + buffer[at + 6]) if left > 6 else (8,)
-    return ()
 
 
 def _checked(frame: bytes) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Decoded = dict[str, object]
 
 LINE = "vbms.lines.modbus_server"
+DRAWS = False  # for those who look on: told the whole, unless it is given a share
 LINKS = ("tcp",)  # host and port are where it listens
 OPTIONS: "tuple[Option, ...]" = ()
 

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
 DRIVERS = {
     "byd_can": "vbms.downstream.byd_can",
     "deye_rs485": "vbms.downstream.deye_rs485",
+    "modbus_map": "vbms.downstream.modbus_map",
     "modbus_tcp": "vbms.downstream.modbus_tcp",
     "pylontech_rs485": "vbms.downstream.pylontech_rs485",
     "pylontech_can": "vbms.downstream.pylontech_can",

@@ -167,7 +167,7 @@ class ModbusServerLine(InverterLine):
         for key in [key for key in self._ladders if key not in served]:
             del self._ladders[key]
         ladder = self._ladder("", bank)
-        self.told = ladder.step(whole, now_ms, bank.up_ms)
+        self.told = self._part(ladder.step(whole, now_ms, bank.up_ms))
         self.state = ladder.state
         pairs: list[tuple[int, VirtualBattery | None]] = [(modbus_tcp.BANK, self.told)]
         for slot, key in slots:
@@ -176,7 +176,7 @@ class ModbusServerLine(InverterLine):
                 continue
             alone = whole if bank.broken else controller.solo(key)
             told = self._ladder(key, bank).step(alone, now_ms, bank.up_ms)
-            pairs.append((modbus_tcp.FIRST_UNIT + slot, told))
+            pairs.append((modbus_tcp.FIRST_UNIT + slot, self._part(told)))
         self.silent = self.told is None
         self.publish(tuple(pairs))
 

@@ -170,6 +170,17 @@ class Entries:
             self._problems.add(*where, text, "kind: " + ", ".join(entry.driver.links))
 
     def _check_inverter(self, entry: Entry) -> None:
+        if entry.driver is not None:
+            options: dict[str, object] = {row.name: row.default for row in entry.driver.options}
+            options |= {name: entry.value(name) for name in options if name in entry.values}
+            if not entry.bad & options.keys():
+                for name, text, about in entry.driver.faults(options):
+                    given = entry.values.get(name)
+                    place = entry.place(name)
+                    where = (place.file, place.line, place.key)
+                    if given is not None:
+                        where = (given.file, given.line, given.key)
+                    self._problems.add(*where, text, about)
         shards = entry.value("shards")
         said = entry.values.get("present")
         if said is not None and entry.driver is not None and "present" not in entry.bad:
