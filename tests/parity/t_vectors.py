@@ -110,10 +110,16 @@ def payload(data):
 
 def asked(protocol, data, batteries):
     """What an inverter would hear."""
-    if not hasattr(downstream.load(protocol).Codec, "take"):
-        return
-    codec = downstream.load(protocol).Codec(address=data[0] if data and data[0] < 15 else 0)
+    driver = downstream.load(protocol)
     digest = digests[protocol]
+    if not hasattr(driver.Codec, "take"):
+        codec = driver.Codec()
+        for battery in batteries:
+            tell = codec.messages if hasattr(codec, "messages") else codec.registers
+            digest.line(text(tell(battery)))
+        return
+    first = getattr(driver, "FIRST_ADDRESS", 0)
+    codec = driver.Codec(address=data[0] if data and first <= data[0] < 15 else first)
     for frame in any_chunking(codec.take, data) + [data]:
         digest.line(text((frame, codec.asks(frame))))
         for battery in batteries:
