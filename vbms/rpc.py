@@ -39,9 +39,13 @@ class Calls:
 
     async def _scan(self, args: Args) -> object:
         """{timestamp, ble: [{addr, name, rssi}]} or {timestamp, error}."""
+        from vbms.lines.ble import BleLine
         from vbms.links.ble_found import scan_for_call
         from vbms.links.ble_radio import Radio
 
+        for line in self._site.lines.values():
+            if isinstance(line, BleLine):  # it knows when the adapter is busy
+                self._radio = line.radio
         if self._radio is None:
             links = self._site.settings.links.values()
             adapters = [link.adapter for link in links if link.kind == "ble"]

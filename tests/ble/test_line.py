@@ -8,7 +8,7 @@ import pytest
 from tests.ble.site import Served, jk_row, quick, until
 from vbms.errors import LinkError
 from vbms.lines import ble
-from vbms.lines.ble import scan_ble
+from vbms.links.ble_found import scan_for_call
 from vbms.simulate.bluez_device import RANDOM, SMALL, WHOLE
 from vbms.simulate.bluez_site import Air
 from vbms.simulate.jk_ble import JkBle
@@ -246,11 +246,10 @@ async def test_who_is_on_the_air(air: Air) -> None:
     one.connect_s = 0.4
     async with Served([jk_row("one", A)]) as served:
         await until(lambda: served.link.radio.connecting)
-        assert (await scan_ble([served.line]))["error"] == "BLE is busy"
+        assert await scan_for_call(served.link.radio) == "BLE is busy"
         await until(lambda: served.are_fresh("one"))
-        answers = await asyncio.gather(*(scan_ble([served.line]) for _ in range(3)))
-        for answer in answers:
-            rows = answer["ble"]
+        answers = await asyncio.gather(*(scan_for_call(served.link.radio) for _ in range(3)))
+        for rows in answers:
             assert isinstance(rows, list) and len(rows) == 16
             assert len({row["addr"] for row in rows}) == 16
             assert all(row["name"] for row in rows)

@@ -25,8 +25,8 @@ batteries:
 _DEYE = "deye_rs485"
 
 
-def configuration(units: int, fault: str | None, inverter: str = _DEYE) -> str:
-    """A demo site of so many units, BYD and JK in turns of three and two."""
+def configuration(units: int, fault: str | None, inverter: str = _DEYE, bluetooth: int = 0) -> str:
+    """A demo site of so many units, BYD and JK in turns of three and two, and over Bluetooth."""
     rows = []
     names = []
     for at in range(units):
@@ -43,6 +43,12 @@ def configuration(units: int, fault: str | None, inverter: str = _DEYE) -> str:
     text = _HEAD % inverter + "\n".join(rows) + "\n"
     if units < 4:
         text = text.replace("  jk: {kind: simulate, baud: 115200}\n", "")
+    for at in range(bluetooth):
+        profile = "jbd" if at % 2 else "jk_ble"
+        where = f'link: air, address: "C8:47:80:00:00:{at + 1:02X}"'
+        text += f"  - {{name: air-{at + 1}, profile: {profile}, {where}}}\n"
+    if bluetooth:
+        text = text.replace("links:\n", "links:\n  air: {kind: simulate}\n")
     if fault is not None:
         text += "simulate:\n  faults:\n"
         text += f"    - {{unit: {names[0]}, fault: {fault}, at_s: 10, for_s: 60}}\n"
@@ -65,17 +71,35 @@ def configuration(units: int, fault: str | None, inverter: str = _DEYE) -> str:
     show_default=True,
     help="Which inverter is simulated, by its profile.",
 )
+@click.option(
+    "--bluetooth",
+    type=click.IntRange(0, 8),
+    default=2,
+    show_default=True,
+    help="More batteries, over simulated Bluetooth.",
+)
 @click.option("--seconds", type=float, default=0, help="Stop after so long.  [default: never]")
 @click.pass_context
 def command(
-    ctx: click.Context, units: int, fault: str | None, inverter: str, seconds: float
+    ctx: click.Context,
+    units: int,
+    fault: str | None,
+    inverter: str,
+    bluetooth: int,
+    seconds: float,
 ) -> None:
     """Simulated batteries, a real merge, and a simulated DEYE that polls it."""
     import tempfile
 
+    from vbms.commands.simulate_ble import can_be_played
+
+    missing = can_be_played() if bluetooth else None
+    if missing is not None:
+        click.echo(f"without Bluetooth units: they need {missing}", err=True)
+        bluetooth = 0
     with tempfile.TemporaryDirectory(prefix="vbms-demo-") as folder:
         path = Path(folder) / "vbms.yaml"
-        path.write_text(configuration(units, fault, inverter), encoding="utf-8")
+        path.write_text(configuration(units, fault, inverter, bluetooth), encoding="utf-8")
         settings = load_or_exit(path)
         with contextlib.suppress(KeyboardInterrupt):
             sys.exit(asyncio.run(_demo(path, settings, seconds)))

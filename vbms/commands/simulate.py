@@ -22,6 +22,8 @@ from vbms.simulate.world import World
 
 log = logging.getLogger(__name__)
 
+BLE_DEVICES = ("jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd_ble")
+
 _INVERTERS = ("deye", "deye_rs485")
 
 
@@ -108,6 +110,10 @@ def command(
     its addresses are topics. A byd_battery_box (or byd_hvs, byd_hvm, byd_lvs, byd_lvl) has a TCP
     port, and prints where.
 
+    A jk_ble (32S; also jk02_24s, jk04) or jbd_ble has Bluetooth in place of a port: what is printed
+    first is the bus to give to a program that uses bleak. Its addresses are MACs, or names that it
+    advertises; its radio's faults are away, hang, no_service, refuse, unresolved and zombie.
+
     Inverters on a CAN bus go by their profile (deye_can, victron_can, ...). Their port is a serial
     adapter (slcan); without one the path that is printed is such an adapter's, with the inverter
     behind it: `interface: slcan, channel: PATH`. Their faults are habits that last.
@@ -122,11 +128,23 @@ def command(
         pack = (cells, capacity, soc, seed, speed)
         _play_mqtt(url, topics or ["vbms-sim/1"], shape, wrong, pack)
         return
+    if name in BLE_DEVICES:
+        from vbms.commands import simulate_ble
+
+        _check_names(faults, simulate_ble.FAULTS)
+        pack = (cells, capacity, soc, seed, speed)
+        wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
+        try:
+            found = simulate_ble.places([*addresses, *more_addresses])
+            sys.exit(asyncio.run(_until_told(simulate_ble.play(name, found, wrong, pack))))
+        except VbmsError as error:
+            click.echo(f"vbms simulate: {error}", err=True)
+            sys.exit(1)
     if name.startswith("byd_") and name != "byd_pro":
         wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
         _play_box(name.removeprefix("byd_"), port, modules, wrong, (capacity, soc, seed, speed))
         return
-    known = (*DEVICES, "mqtt_pack", "byd_battery_box", "deye", *STYLES)
+    known = (*DEVICES, *BLE_DEVICES, "mqtt_pack", "byd_battery_box", "deye", *STYLES)
     if name not in DEVICES and name not in _INVERTERS:
         raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
     if more_addresses and not addresses:

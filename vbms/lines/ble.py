@@ -19,10 +19,8 @@ from vbms.errors import LinkError, SilentError, VbmsError
 from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
 from vbms.lines.ble_session import BleUnit
 from vbms.lines.ble_turns import HEARD_MS, next_turn, waiting
-from vbms.lines.line import Line
 from vbms.links import ble_reset
 from vbms.links.ble_device import BleConnection, NoService
-from vbms.links.ble_found import scan_for_call
 from vbms.links.ble_link import BleLink
 from vbms.links.ble_radio import SCAN_S, Heard, Radio
 from vbms.metrics import LinkStats
@@ -371,15 +369,3 @@ def _prune(radio: Radio) -> None:
     now_s = time.monotonic()
     for address in [a for a, each in radio.heard.items() if now_s - each.heard_s > 60]:
         radio.forget(address)
-
-
-async def scan_ble(lines: "Iterable[Line]") -> dict[str, object]:
-    """`VBMS.ScanBLE`: with the adapter of a line of the site, else with the usual one."""
-    radio = next((line.radio for line in lines if isinstance(line, BleLine)), None) or Radio(None)
-    found: list[dict[str, object]] | str
-    try:
-        found = await scan_for_call(radio)
-    except LinkError as error:
-        found = str(error)
-    key = "error" if isinstance(found, str) else "ble"
-    return {"timestamp": int(time.time()), key: found}

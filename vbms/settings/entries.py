@@ -6,6 +6,7 @@ what that extends, else it is the default.
 
 from typing import cast
 
+from vbms.lines.kinds import BLE
 from vbms.settings import forms, keys, rules, shares
 from vbms.settings.drivers import Driver, Rows, driver, protocols
 from vbms.settings.lines import Lines
@@ -228,6 +229,7 @@ class Entries:
                 addresses.append((alone, said, one.place("link" if known.alone else "address")))
         check_unique(addresses, "an address once for each link and protocol", self._problems)
         self._compare_kinds()
+        self._compare_air()
         outputs: list[tuple[object, str, Place]] = []
         polled = {one.text("link"): one for one in reversed(self.batteries)}
         for one in self.inverters:
@@ -278,6 +280,22 @@ class Entries:
                 text = f"{one.driver.protocol} cannot share {link} with {other.place().name}, "
                 text += f"a {other.driver.protocol}"
                 self._problems.add(place.file, place.line, place.key, text, "a link of its own")
+
+    def _compare_air(self) -> None:
+        """Simulated Bluetooth stands in for the whole machine's."""
+        real = simulated = None
+        for one in self.batteries:
+            line = self._lines.by_name.get(one.text("link"))
+            if one.driver is None or line is None or self._line_of(one) != BLE:
+                continue
+            if line.kind == "simulate":
+                simulated = one
+            else:
+                real = one
+        if real is not None and simulated is not None:
+            place = simulated.place("link")
+            text = f"simulated Bluetooth beside the real one of {real.place().name}"
+            self._problems.add(place.file, place.line, place.key, text, "one or the other")
 
     def _line_of(self, one: Entry) -> str:
         line = self._lines.by_name.get(one.text("link"))

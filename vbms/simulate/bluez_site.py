@@ -14,7 +14,7 @@ from vbms.errors import ConfigError
 from vbms.simulate import jbd, jk_ble, jk_payload
 from vbms.simulate.bluez import Bluez, strangers
 from vbms.simulate.bluez_bus import PrivateBus
-from vbms.simulate.bluez_device import SMALL, THREE, Peripheral
+from vbms.simulate.bluez_device import RADIO_FAULTS, SMALL, THREE, Peripheral
 from vbms.simulate.device import Device
 from vbms.simulate.faults import Fault, Schedule
 from vbms.simulate.pack import Pack
@@ -104,6 +104,7 @@ class Air:
         self.peripherals: dict[str, Peripheral] = {}  # by the battery's name
         self.faults: set[str] = set()
         self._schedules: list[Schedule] = []
+        self._handles: list[asyncio.TimerHandle] = []
         self._ticker: asyncio.TimerHandle | None = None
         for stranger in strangers(advertisers):
             self.bluez.add(stranger)
@@ -120,6 +121,8 @@ class Air:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
+        for handle in self._handles:
+            handle.cancel()
         for schedule in self._schedules:
             schedule.close()
         await self.bluez.close()
@@ -127,17 +130,34 @@ class Air:
 
     def add(self, batteries: Sequence[Battery], faults: Sequence[Fault] = ()) -> None:
         """Play these too. Raises ConfigError for a protocol that is not spoken here."""
-        devices: dict[str, Device] = {}
         for name, protocol, address, capacity_ah, cells in batteries:
             peripheral = make_peripheral(self.world, name, protocol, address, capacity_ah, cells)
-            self.remove([name])
-            self.bluez.add(peripheral)
-            self.peripherals[name] = peripheral
+            self.put(name, peripheral)
+        self.plan(faults)
+
+    def put(self, name: str, peripheral: Peripheral) -> None:
+        """A battery of this name; another one of that name is no longer there."""
+        self.remove([name])
+        self.bluez.add(peripheral)
+        self.peripherals[name] = peripheral
+
+    def plan(self, faults: Sequence[Fault]) -> None:
+        """What goes wrong from now on: with batteries, their radios, or all."""
+        devices: dict[str, Device] = {}
+        for name, peripheral in self.peripherals.items():
             if peripheral.device is not None:
                 devices[name] = peripheral.device
-        schedule = Schedule(faults, devices, self)
+        radio = [fault for fault in faults if fault.fault in RADIO_FAULTS]
+        schedule = Schedule([fault for fault in faults if fault not in radio], devices, self)
         schedule.start()
         self._schedules.append(schedule)
+        loop = asyncio.get_running_loop()
+        for fault in radio:
+            faulty = self.peripherals[fault.unit].radio
+            self._handles.append(loop.call_later(fault.at_s, faulty.add, fault.fault))
+            if fault.for_s > 0:
+                end_s = fault.at_s + fault.for_s
+                self._handles.append(loop.call_later(end_s, faulty.discard, fault.fault))
 
     def remove(self, names: Sequence[str]) -> None:
         """These are no longer there."""
