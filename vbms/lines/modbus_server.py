@@ -6,16 +6,10 @@ ladder is silent answers exception 11, as a gateway does for a device that is go
 """
 
 import asyncio
+import importlib.util
 import logging
 import socket
-from functools import partial
-from typing import Any, cast
-
-from pymodbus.constants import ExcCodes
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
-from pymodbus.server import ModbusTcpServer
-from pymodbus.server.requesthandler import ServerRequestHandler
-from pymodbus.simulator import DataType, SimData, SimDevice
+from typing import TYPE_CHECKING, cast
 
 from vbms.aggregate.bank import Bank
 from vbms.aggregate.controller import Controller
@@ -24,13 +18,14 @@ from vbms.config import InverterSettings, LinkSettings
 from vbms.downstream import modbus_tcp
 from vbms.errors import LinkError
 from vbms.lines.inverter import InverterLine, Pairs
-from vbms.links.modbus_client import hush_pymodbus
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
 
+if TYPE_CHECKING:
+    from vbms.links.modbus_listener import Server, Store
+
 log = logging.getLogger("vbms")
 
-_MOST_CLIENTS = 32
 _QUIET_MS = 60000  # a client that has not asked for so long has stopped
 
 
@@ -46,6 +41,8 @@ class Listener:
 
     async def open(self) -> None:
         """Raises LinkError with what to do."""
+        if importlib.util.find_spec("pymodbus") is None:
+            raise LinkError("Modbus TCP needs more packages: pip install 'vbms[modbus]'")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         probe = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -66,70 +63,6 @@ class Listener:
         """Nothing is held open here."""
 
 
-class Registers:
-    """What pymodbus asks for values: blocks by unit, replaced whole, so none is of two moments."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, tuple[int, ...]] = {}
-        self.counters = {"answered": 0, "refused": 0, "absent": 0}
-
-    def device_ids(self) -> list[int]:
-        return list(self.blocks)
-
-    async def async_getValues(
-        self, device_id: int, func_code: int, address: int, count: int = 1
-    ) -> list[int] | ExcCodes:
-        if device_id in modbus_tcp.BANK_TOO:
-            device_id = modbus_tcp.BANK
-        block = self.blocks.get(device_id)
-        if block is None:
-            self.counters["absent"] += 1
-            return ExcCodes.GATEWAY_NO_RESPONSE
-        if func_code not in (3, 4):
-            self.counters["refused"] += 1
-            return ExcCodes.ILLEGAL_FUNCTION
-        if not 0 < count <= len(block) - address:
-            self.counters["refused"] += 1
-            return ExcCodes.ILLEGAL_ADDRESS
-        self.counters["answered"] += 1
-        return list(block[address : address + count])
-
-    async def async_setValues(
-        self, device_id: int, func_code: int, address: int, values: Any
-    ) -> ExcCodes:
-        self.counters["refused"] += 1
-        return ExcCodes.ILLEGAL_FUNCTION
-
-
-class _Handler(ServerRequestHandler):
-    """One client. What is no request ends its connection; what is no read is refused."""
-
-    def callback_connected(self) -> None:
-        super().callback_connected()
-        if len(self.server.active_connections) >= _MOST_CLIENTS:
-            self.close()
-
-    def callback_data(self, data: bytes, addr: tuple[Any, ...] | None = None) -> int:
-        try:
-            return super().callback_data(data, addr)
-        except Exception:
-            self.server.context.counters["refused"] += 1
-            self.close()
-            return len(data)
-
-
-class _Server(ModbusTcpServer):
-    def callback_new_connection(self) -> ServerRequestHandler:
-        return _Handler(  # type: ignore[no-untyped-call]
-            self, self.trace_packet, self.trace_pdu, self.trace_connect
-        )
-
-
-async def _refuse(context: Registers, device_id: int, function: int) -> ModbusPDU:
-    context.counters["refused"] += 1
-    return ExceptionResponse(function, ExcCodes.ILLEGAL_FUNCTION)
-
-
 def make_link(settings: LinkSettings) -> Link:
     return cast(Link, Listener(settings.name, settings.host or "", settings.tcp_port or 0))
 
@@ -148,9 +81,11 @@ class ModbusServerLine(InverterLine):
     ) -> None:
         super().__init__(settings, link, clock, bank, path)
         self.codec = modbus_tcp.Codec()
-        self.registers = Registers()
+        self.blocks: dict[int, tuple[int, ...]] = {}
+        self.counters = {"answered": 0, "refused": 0, "absent": 0}
+        self._store: Store | None = None
         self.listening = False
-        self._server: ModbusTcpServer | None = None
+        self._server: Server | None = None
         self._changed = asyncio.Event()
         self._asked_ms: int | None = None
 
@@ -188,7 +123,12 @@ class ModbusServerLine(InverterLine):
                 blocks[unit] = tuple(raw[at] << 8 | raw[at + 1] for at in range(0, len(raw), 2))
         if modbus_tcp.BANK not in blocks:
             blocks = {}
-        self.registers.blocks = blocks
+        else:
+            for unit in modbus_tcp.BANK_TOO:
+                blocks[unit] = blocks[modbus_tcp.BANK]
+        self.blocks = blocks
+        if self._store is not None:
+            self._store.blocks = blocks
         if not blocks:
             self._hang_up()
         if bool(blocks) != self.listening:
@@ -203,41 +143,34 @@ class ModbusServerLine(InverterLine):
 
     async def body(self) -> None:
         """Listen while there is something to tell."""
-        hush_pymodbus()
         try:
             while True:
                 self._changed.clear()
-                if self.registers.blocks and self._server is None:
+                if self.blocks and self._server is None:
                     await self._listen()
                 await self._changed.wait()
         finally:
             self._hang_up()
 
     async def _listen(self) -> None:
+        from vbms.links.modbus_listener import Server, Store
+
         listener = cast(Listener, self.link)
-        # pymodbus wants some device of its own; what it asks for values is ours.
-        device = SimDevice(1, SimData(0, values=0, datatype=DataType.REGISTERS))
-        server = _Server(device, address=(listener.host, listener.port), trace_pdu=self._asked)
-        server.context = cast(Any, self.registers)
-        try:
-            await server.serve_forever(background=True)
-        except RuntimeError:
-            raise LinkError(listener.refusal("in use?")) from None
-        if not self.registers.blocks:  # fell silent meanwhile
+        self._store = Store(self.blocks, self.counters)
+        server = Server(listener.host, listener.port, self._store, self._asked)
+        if not await server.start():
+            raise LinkError(listener.refusal("in use?"))
+        if not self.blocks:  # fell silent meanwhile
             server.close()
             return
         self._server = server
         self.listening = True
 
-    def _asked(self, sending: bool, pdu: Any) -> Any:
-        if not sending:
-            now = self.clock.now_ms()
-            if self._asked_ms is None or now - self._asked_ms > _QUIET_MS:
-                log.info("%s: somebody reads", self.settings.name)
-            self._asked_ms = now
-            if pdu.function_code not in (3, 4):
-                pdu.datastore_update = partial(_refuse, function=pdu.function_code)
-        return pdu
+    def _asked(self) -> None:
+        now = self.clock.now_ms()
+        if self._asked_ms is None or now - self._asked_ms > _QUIET_MS:
+            log.info("%s: somebody reads", self.settings.name)
+        self._asked_ms = now
 
     @property
     def asked_ms(self) -> int | None:
@@ -245,14 +178,14 @@ class ModbusServerLine(InverterLine):
 
     @property
     def requests(self) -> int:
-        return sum(self.registers.counters.values())
+        return sum(self.counters.values())
 
     @property
     def wire_saturated(self) -> list[dict[str, int]]:
         return [self.codec.saturated]
 
     def link_stats(self, now_ms: int) -> LinkStats:
-        counters = self.registers.counters
+        counters = self.counters
         return {
             "frames_in": sum(counters.values()),
             "frames_out": counters["answered"],

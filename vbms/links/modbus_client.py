@@ -8,12 +8,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from typing import Any
-
-from pymodbus import FramerType, ModbusException
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from typing import TYPE_CHECKING, Any
 
 from vbms.errors import FrameError, LinkError, RefusedError, SilentError
+
+if TYPE_CHECKING:
+    from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+
+    Client = AsyncModbusSerialClient | AsyncModbusTcpClient
 
 RTU, TCP = "rtu", "tcp"
 _CONNECT_S = 3.0
@@ -71,7 +73,7 @@ class ModbusLink:
         self.framing = RTU
         self.stats = {"frames_in": 0, "frames_out": 0, "timeout": 0, "bad_frame": 0, "busy_us": 0}
         self.trace: Any = None  # (sent, bytes), for the log or a recording
-        self._client: AsyncModbusSerialClient | AsyncModbusTcpClient | None = None
+        self._client: Client | None = None
         self._heard = 0  # bytes since the last request
         self._spoilt = False  # they made no answer
 
@@ -82,8 +84,13 @@ class ModbusLink:
     async def open(self) -> None:
         """Raises LinkError with one sentence that says what to do."""
         self.close()
+        try:
+            from pymodbus import FramerType
+            from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+        except ImportError:
+            raise LinkError("registers need more packages: pip install 'vbms[modbus]'") from None
         hush_pymodbus()
-        client: AsyncModbusSerialClient | AsyncModbusTcpClient
+        client: Client
         if self.port is not None:
             if not os.path.exists(self.port):
                 raise LinkError(f"{self.port} is not there: is the adapter plugged in?")
@@ -145,12 +152,14 @@ class ModbusLink:
         asked = self._there().write_registers(start, list(values), device_id=address)
         await self._exchange(asked, timeout_ms, _REQUEST_BYTES + 1 + 2 * len(values))
 
-    def _there(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
+    def _there(self) -> "Client":
         if self._client is None or not self._client.connected:
             raise LinkError(f"{self.port or self.host}: the connection is gone")
         return self._client
 
     async def _exchange(self, asked: Any, timeout_ms: int, size: int) -> Any:
+        from pymodbus import ModbusException
+
         wire_us = (size + _REQUEST_BYTES) * self.byte_us
         self.stats["frames_out"] += 1
         self.stats["busy_us"] += wire_us
@@ -178,7 +187,7 @@ class ModbusLink:
         return data
 
 
-def _guard(client: AsyncModbusSerialClient | AsyncModbusTcpClient, link: ModbusLink) -> None:
+def _guard(client: "Client", link: ModbusLink) -> None:
     """What pymodbus cannot decode raises out of its transport; here it is a bad frame.
 
     What is longer than any frame it drops unseen; here all bytes are counted.
