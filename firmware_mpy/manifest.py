@@ -73,6 +73,8 @@ package(
         "loops/__init__.py",
         "loops/broadcaster.py",
         "loops/hold.py",
+        "loops/overhear.py",
+        "loops/polled_unit.py",
         "loops/poller.py",
         "loops/responder.py",
         "loops/streamer.py",

@@ -300,10 +300,11 @@ class Site:
         """A line slower than its profiles' poll time makes its units' data older, not stale."""
         for line in self.lines.values():
             round_ms = line.round_ms()
-            for name in line.polled:
+            for name, polled in line.polled.items():
                 unit = self.bank.units.get(name)
                 if unit is not None:
                     unit.set_poll(round_ms)
+                    unit.doubted = getattr(polled, "conflict", False)
 
     # ---- reload
 

@@ -46,7 +46,7 @@ class Row:
         self.link = settings.link
         self.address = typing.cast("int | str | None", settings.address)
         self.slot = settings.slot
-        stranger = unit.state == LOST and unit.admission.mismatch
+        stranger = unit.state == LOST and (unit.admission.mismatch or unit.doubted)
         self.state = "mismatch" if stranger else unit.state
         self.age_ms = unit.age_ms if unit.life.seen else None
         self.acknowledged = unit.is_out() and unit.acknowledged

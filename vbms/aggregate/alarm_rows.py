@@ -59,7 +59,7 @@ def _about(unit: "Unit", reference_mv: int | None, begun: bool) -> "list[int]":
     """The bank's own alarms about one unit's place in it."""
     found = []
     snap = unit.snapshot
-    if unit.admission.mismatch:
+    if unit.admission.mismatch or unit.doubted:
         found.append(alarms.UNIT_MISMATCH)
     if unit.state == LOST and begun:
         found.append(alarms.UNIT_LOST)

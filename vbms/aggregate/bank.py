@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 class Unit(Member):
     """A member with its filter and its clock."""
 
-    __slots__ = ("admission", "latches", "life", "poll_ms", "was_retired")
+    __slots__ = ("admission", "doubted", "latches", "life", "poll_ms", "was_retired")
 
     def __init__(self, profile: "UnitProfile", now_ms: int):
         super().__init__(profile)
         self.admission = Admission(profile)
+        self.doubted = False  # its line hears two batteries at its address
         self.life = Life(now_ms)
         self.latches = Latches()
         self.poll_ms = 0  # as measured

@@ -11,6 +11,7 @@ from vbms.upstream import registry as upstream
 
 log = logging.getLogger("vbms")
 
+LISTEN_MS = 2000  # before the first request, where another master's would be recognised
 _ERRORS = ("timeout", "bad_frame", "foreign", "echo", "stray_bytes")
 
 
@@ -67,6 +68,8 @@ class PolledLine(BatteryLine):
         self.batteries = {battery.name: battery for battery in batteries}
         self._units = kept
         self.poller.units = list(kept.values())
+        known = any(unit.overhears is not None for unit in kept.values())
+        self.poller.listen_first_ms = LISTEN_MS if known else 0
 
 
 def polled_unit(battery: BatterySettings) -> PolledUnit:

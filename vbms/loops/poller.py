@@ -11,8 +11,8 @@ from somebody else, or is our own echo, is counted and not believed.
 """
 
 from vbms.errors import FrameError, RefusedError
-from vbms.options import EACH_POLL, ONCE
-from vbms.wire.receiver import Receiver
+from vbms.loops.overhear import Ears
+from vbms.loops.polled_unit import TRIES, PolledUnit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,124 +20,16 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from vbms.aggregate.snapshot import Snapshot
-    from vbms.ports import Clock, Link, UpstreamCodec
+    from vbms.ports import Clock, Link
+
+__all__ = ("PolledUnit", "Poller")
 
 MISSES_TO_BACK_OFF = 3
-TRIES = 3  # of a slow request, before its unit is taken to have no answer to it
 LONGEST_BACK_OFF_MS = 30000
 _IDLE_MS = 1000  # how long to listen at a time when nothing is due
 _GLITCH = 2  # so many bytes are the line's turning round, not an answer begun
 _RUNAWAY_US = 1000000  # bytes without an end are left after this
 _RESTLESS_US = 5000000  # a line without a gap for so long is worth a warning
-
-
-class PolledUnit:
-    """One battery on the line: its codec, its times, and what it has said so far.
-
-    `reply_timeout_ms` is to the first byte of an answer, `slow_timeout_ms` the same for settings
-    and info; after `silence_ms` without a byte an unfinished answer is given up.
-    """
-
-    __slots__ = (
-        "asked_ms",
-        "codec",
-        "counters",
-        "due_ms",
-        "each",
-        "frames",
-        "gap_us",
-        "good",
-        "heard",
-        "key",
-        "lost",
-        "misses",
-        "poll_ms",
-        "receiver",
-        "reply_timeout_ms",
-        "requests",
-        "said",
-        "silence_ms",
-        "slow_timeout_ms",
-        "spoilt",
-        "taken_ms",
-        "took_ms",
-        "tries",
-    )
-
-    def __init__(
-        self,
-        key: str,
-        codec: "UpstreamCodec",
-        gap_us: int,
-        reply_timeout_ms: int,
-        slow_timeout_ms: int,
-        silence_ms: int,
-        poll_ms: int,
-    ):
-        self.key = key
-        self.codec = codec
-        self.gap_us = gap_us
-        self.reply_timeout_ms = reply_timeout_ms
-        self.slow_timeout_ms = slow_timeout_ms
-        self.silence_ms = silence_ms
-        self.poll_ms = poll_ms
-        self.requests = requests = codec.requests()
-        slots = len(requests)
-        # What belongs to each poll beside slot 0, the last first.
-        self.each = [
-            s for s in range(slots - 1, 0, -1) if requests[s][0] == EACH_POLL and requests[s][1]
-        ]
-        self.frames: list[bytes | None] = [None] * slots
-        self.good: list[bytes | None] = [None] * slots  # the frames last decoded
-        self.asked_ms = [0] * slots
-        self.taken_ms = [0] * slots
-        self.tries = [0] * slots  # in vain, in a row
-        self.receiver = Receiver(codec.take)
-        self.heard = False  # it answered the last time it was asked
-        self.misses = 0  # polls without an answer, in a row
-        self.spoilt = False  # the last of them was heard, but not understood
-        self.lost = 0  # polls without a Snapshot, in a row
-        self.said = False  # the log knows why
-        self.due_ms: int | None = None  # None: never asked
-        self.took_ms = 0  # the line was busy with its last poll for so long
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
-
-    def slow_slot(self, now_ms: int) -> int:
-        """The one slow request that is due: the last empty slot, or the oldest; 0: none."""
-        found = 0
-        longest = -1
-        for slot in range(len(self.requests) - 1, 0, -1):
-            every_ms, request = self.requests[slot]
-            if every_ms == EACH_POLL or not request:
-                continue
-            # Asked in vain, by a unit that answers all else: no info; settings wait their turn.
-            if self.tries[slot] >= TRIES:
-                if every_ms == ONCE or now_ms - self.asked_ms[slot] < every_ms:
-                    continue
-            if self.frames[slot] is None:
-                return slot
-            late = now_ms - self.taken_ms[slot] - every_ms
-            if every_ms != ONCE and late > longest:
-                found = slot
-                longest = late
-        return found
-
-    def forget(self) -> None:
-        """Another battery or firmware may be there now: ask who it is and how it is set."""
-        for slot in range(1, len(self.requests)):
-            every_ms = self.requests[slot][0]
-            self.tries[slot] = 0
-            if every_ms == ONCE:
-                self.frames[slot] = self.good[slot] = None
-            else:
-                self.taken_ms[slot] -= every_ms
 
 
 class Poller:
@@ -171,9 +63,17 @@ class Poller:
         self._last_gap_us = 0
         self._restless = False
         self._took_us = 0  # by the poll that is going on, but for waiting for a gap
+        self._last: PolledUnit | None = None  # who was asked last
+        self.listen_first_ms = 0  # before the first request: is another master there?
+        self.ears = Ears(self)
 
     def round_ms(self) -> int:
-        """How long it takes to ask each unit once, but for those given up for now."""
+        """How long it takes to ask each unit once, but for those given up for now.
+
+        Where another master asks: the longest time between two answers of one unit.
+        """
+        if self.ears.silent:
+            return max([unit.took_ms for unit in self.units] or [0])
         total = 0
         for unit in self.units:
             if unit.misses < MISSES_TO_BACK_OFF:
@@ -186,7 +86,14 @@ class Poller:
         for known in self.units:  # the port was away: who knows what was plugged in meanwhile
             known.forget()
             known.heard = False
+        self.ears.start(self.listen_first_ms)
         while True:
+            if self.ears.must_listen():
+                chunk = await self.link.read(self.ears.wait_ms())
+                if chunk:
+                    self._heard(chunk)
+                self.ears.hear(chunk)
+                continue
             unit = self._next()
             now = self.clock.now_ms()
             if unit is None or (unit.due_ms is not None and unit.due_ms > now):
@@ -227,7 +134,7 @@ class Poller:
                     unit.frames[slow] = frame
                     unit.taken_ms[slow] = self.clock.now_ms()
         frame = await self._exchange(unit, 0, unit.reply_timeout_ms)
-        if unit not in self.units:
+        if unit not in self.units or self.ears.silent:
             return
         if frame is None:
             self._missed(unit, now_ms)
@@ -238,7 +145,8 @@ class Poller:
         unit.frames[0] = frame
         if slow and not answered:
             unit.tries[slow] += 1
-        if self._decode(unit, taken_ms) and answered:
+        unit.heard_well(True)
+        if self.decode(unit, taken_ms) and answered:
             unit.tries[slow] = 0
 
     def _missed(self, unit: PolledUnit, now_ms: int) -> None:
@@ -251,12 +159,18 @@ class Poller:
             unit.forget()
         why = ""  # of a unit that was there, its age tells
         if unit.spoilt:
+            unit.heard_well(False)
             why = "unreadable answers: noise, or two units at one address?"
         elif unit.good[0] is None:
             why = "no answer: is it on, is its address right?"
         self._lost(unit, why)
 
-    def _decode(self, unit: PolledUnit, now_ms: int) -> bool:
+    def decode(self, unit: PolledUnit, now_ms: int) -> bool:
+        """What a unit's newest frames say is delivered; False: they say nothing."""
+        if unit.conflict:
+            unit.counters["foreign"] += 1
+            self._lost(unit, "two batteries answer at its address: none is believed")
+            return False
         try:
             snap = unit.codec.decode(unit.frames, now_ms)
         except RefusedError as error:
@@ -304,6 +218,8 @@ class Poller:
     async def _exchange(self, unit: PolledUnit, slot: int, timeout_ms: int) -> bytes | None:
         """One request and its checked answer; None: nothing, or nothing that could be believed."""
         await self._gap(unit.gap_us)
+        if self.ears.silent:
+            return None
         link = self.link
         clock = self.clock
         receiver = unit.receiver
@@ -312,6 +228,8 @@ class Poller:
         echo = unit.requests[slot][1]
         sent = clock.now_us()
         await link.write(echo)
+        self._last = unit
+        unit.asked()
         self.stats["frames_out"] += 1
         self.stats["busy_us"] += len(echo) * link.byte_us
         if self.trace is not None:
@@ -320,6 +238,7 @@ class Poller:
         end = first + _RUNAWAY_US + receiver.limit * link.byte_us
         deadline = first
         begun = b""  # what may become the echo of our request
+        said = b""  # all that was heard
         found = None
         while found is None:
             left = deadline - clock.now_us()
@@ -329,6 +248,8 @@ class Poller:
                     break
                 continue
             self._heard(chunk)
+            if len(said) < receiver.limit:
+                said += chunk
             if self._quiet_us >= end:
                 break
             if echo:
@@ -342,7 +263,10 @@ class Poller:
                     chunk = chunk[len(echo) :]
                 echo = b""
             for frame in receiver.feed(chunk):
-                if unit.codec.slot(frame) == slot:
+                place = unit.codec.slot(frame)
+                if place is not None:
+                    unit.answered()
+                if place == slot:
                     found = frame
                 else:
                     unit.counters["foreign"] += 1
@@ -353,6 +277,8 @@ class Poller:
         self._last_gap_us = unit.gap_us
         self._took_us += clock.now_us() - sent + unit.gap_us
         noise = len(begun) + receiver.dropped - dropped
+        if noise > _GLITCH or found is None:
+            self.ears.suspect(said.replace(unit.requests[slot][1], b""))
         if found is not None:
             self.stats["frames_in"] += 1
             if noise > _GLITCH:
@@ -384,6 +310,8 @@ class Poller:
                 if self._quiet_us > restless_us and not self._restless:
                     self._restless = True
                     self.log.warning("%s: never silent: is another master on it?", self.link.name)
+                if self.ears.silent:
+                    break
             elif self._quiet_us + gap_us <= clock.now_us():
                 break
         if self._restless:
@@ -391,9 +319,14 @@ class Poller:
             self.log.info("%s: silent enough again", self.link.name)
 
     def _stray(self, chunk: bytes) -> None:
-        """Bytes that nobody asked for: a late answer, another master, noise."""
+        """Bytes that nobody asked for: a late answer, a second one, another master, noise."""
         if chunk:
             self._heard(chunk)
+            if self._last is not None:
+                for frame in self._last.receiver.feed(chunk):
+                    if self._last.codec.slot(frame) is not None:
+                        self._last.answered()
+            self.ears.suspect(chunk)
             # A lone 00 is a filler of some units, or a line driver letting go.
             self.stats["stray_bytes"] += len(chunk.strip(b"\x00"))
 

@@ -25,6 +25,7 @@ class Driver:
         "joins",
         "kind",
         "links",
+        "master",
         "module",
         "most_modules",
         "needs_settings",
@@ -42,6 +43,7 @@ class Driver:
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
         self.alone: bool = getattr(module, "ALONE", False)  # no addresses: one for each link
+        self.master: int | None = getattr(module, "MASTER", None)  # address that asks the others
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))
         # An inverter's: which `present:` it knows, and how many batteries it can show as modules.
         self.presents: tuple[str, ...] = getattr(module, "PRESENT", PRESENTS)

@@ -230,6 +230,7 @@ class Entries:
         check_unique(addresses, "an address once for each link and protocol", self._problems)
         self._compare_kinds()
         self._compare_air()
+        self._compare_masters()
         outputs: list[tuple[object, str, Place]] = []
         polled = {one.text("link"): one for one in reversed(self.batteries)}
         for one in self.inverters:
@@ -296,6 +297,26 @@ class Entries:
             place = simulated.place("link")
             text = f"simulated Bluetooth beside the real one of {real.place().name}"
             self._problems.add(place.file, place.line, place.key, text, "one or the other")
+
+    def _compare_masters(self) -> None:
+        """A unit that asks the others makes its line one that is only listened to."""
+        for one in self.batteries:
+            known, link = one.driver, one.text("link")
+            if known is None or known.master is None or one.value("address") != known.master:
+                continue
+            others = [
+                other
+                for other in self.batteries
+                if other.text("link") == link
+                and other.driver is not None
+                and other.driver.protocol != known.protocol
+            ]
+            if others and others[0].driver is not None:
+                place = one.place("address")
+                text = f"{one.value('address')} asks all others on {link} itself: "
+                text += f"a {others[0].driver.protocol} is never heard there"
+                allowed = "a link of its own, or another address"
+                self._problems.add(place.file, place.line, place.key, text, allowed)
 
     def _line_of(self, one: Entry) -> str:
         line = self._lines.by_name.get(one.text("link"))

@@ -38,6 +38,9 @@ REFUSAL_SIZE = 9
 # By the low byte of `size`: a request, a refusal, a status. No other frame exists.
 _KINDS = {4: 0x03, 5: 0x83, 101: 0x83}
 
+# The address stands before it and outside the checksum, which is therefore always 07.
+_REQUEST = b"\x00\x04\x01\x03\x55\xaa\x07"
+
 _STATUS = Table(
     "<",
     (
@@ -105,8 +108,7 @@ class Codec:
 
     def __init__(self, address: int = 1):
         self.address = address
-        # The address stands outside the checksum, which is therefore always 07.
-        self._requests = ((EACH_POLL, bytes((address,)) + b"\x00\x04\x01\x03\x55\xaa\x07"),)
+        self._requests = ((EACH_POLL, bytes((address,)) + _REQUEST),)
 
     def requests(self) -> "Sequence[tuple[int, bytes]]":
         return self._requests
@@ -135,6 +137,10 @@ class Codec:
 
     def slot(self, frame: bytes) -> int | None:
         return 0 if frame[:1] == bytes((self.address,)) else None
+
+    def overhears(self, data: bytes) -> bool:
+        """Whether these bytes, which nobody here sent, hold a request: another master's."""
+        return data.find(_REQUEST) > 0
 
     def decode(self, frames: "Sequence[bytes | None]", now_ms: int) -> Snapshot:
         frame = frames[0] if frames else None

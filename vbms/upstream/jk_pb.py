@@ -5,8 +5,9 @@
 
 The payload carries no address: only the acknowledge names the sender, so a frame here is a payload
 with an acknowledge whose register fits its type (308 bytes, the filler taken out). A payload alone
-is not a frame: on a shared line nobody knows whose it is. The unit at address 0 is a master that
-sends its own data unasked; its acknowledge says 00, so it is never taken for ours.
+is not a frame: on a shared line nobody knows whose it is. The unit at address 0 is a master: it
+asks the others itself, then sends its own data unasked, acknowledged as 00. Who has one on
+the line only listens there, and hears all of them; device info, and so serial numbers, never come.
 
 Sources: the maker's RS485 Modbus V1.0 and V1.1 documents; captures of lines, firmware 14 to 19.
 """
@@ -26,15 +27,16 @@ OPTIONS = (
     Option(
         "address",
         INT,
-        low=1,
+        low=0,
         high=15,
         required=True,
-        help="DIP switch 1..15; 0 makes the unit a master, which answers nobody",
+        help="DIP switch 1..15; 0 is a master, which asks the others: its line is only listened to",
     ),
 )
 DECLARES = ("ccl_ma", "dcl_ma")
 NEEDS_SETTINGS = True  # limits and switches stand there: slot 1 before the unit may join
 BAUD = 115200
+MASTER = 0  # a unit at this address asks the others: nobody else may
 
 SETTINGS_MS = 10000
 FRAME_SIZE = SIZE + 8
@@ -64,16 +66,16 @@ class Codec:
 
     def __init__(self, address: int = 1):
         self.address = address
+        self.listens = address == MASTER
         self._ours = (
             b"",
             acknowledge(address, 1),
             acknowledge(address, 2),
             acknowledge(address, 3),
         )
-        self._requests = (
-            (EACH_POLL, trigger(address, LIVE)),
-            (SETTINGS_MS, trigger(address, SETTINGS)),
-            (ONCE, trigger(address, INFO)),
+        asked = (EACH_POLL, LIVE), (SETTINGS_MS, SETTINGS), (ONCE, INFO)
+        self._requests = tuple(
+            [(every, b"" if self.listens else trigger(address, kind)) for every, kind in asked]
         )
         self._reader = Reader()
 
@@ -111,6 +113,25 @@ class Codec:
         if len(frame) != FRAME_SIZE or frame[SIZE] != self.address:
             return None
         return _SLOT[frame[4]] if 1 <= frame[4] <= 3 else None
+
+    def overhears(self, data: bytes) -> bool:
+        """Whether these bytes, which nobody here asked for, are a master's: a request, a broadcast.
+
+        Programs that read by function 03 count too.
+        """
+        for at in range(len(data) - 7):
+            function = data[at + 1]
+            if function == 0x10 and data[at + 2] == 0x16:
+                size = 11 if data[at + 6] == 2 and len(data) - at >= 11 else 8
+                if size == 8 and data[at] != MASTER:
+                    continue
+            elif function == 0x03 and 0x10 <= data[at + 2] <= 0x16 and not data[at + 4]:
+                size = 8
+            else:
+                continue
+            if crc16_bytes(data[at : at + size - 2]) == data[at + size - 2 : at + size]:
+                return True
+        return False
 
     def decode(self, frames: "Sequence[bytes | None]", now_ms: int) -> Snapshot:
         if len(frames) != 3 or frames[0] is None:
