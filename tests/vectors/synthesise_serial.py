@@ -1,4 +1,4 @@
-"""Writes the vectors of jk_4e57: `python tests/vectors/synthesise_serial.py`.
+"""Writes the vectors of jk_4e57 and pack_chain: `python tests/vectors/synthesise_serial.py`.
 
 Frames are put together from values by the tables of the protocol documents, and what is expected is
 those values; nothing here imports vbms.
@@ -148,5 +148,47 @@ def jk_4e57() -> None:
     )
 
 
+def packet(*four: int) -> bytes:
+    """With its CRC-8, bit by bit as a shift register does it: polynomial 7, start 0."""
+    register = 0
+    for byte in four:
+        for bit in range(7, -1, -1):
+            top = register >> 7
+            register = (register << 1 | byte >> bit & 1) & 0xFF
+            register ^= 0x07 if top else 0
+    for _ in range(8):
+        top = register >> 7
+        register = register << 1 & 0xFF
+        register ^= 0x07 if top else 0
+    return bytes((*four, register))
+
+
+def pack_chain() -> None:
+    cells = [3287 + 3 * n for n in range(14)]
+    cells[9] = 3351
+    temps = [21] * 14
+    temps[3], temps[13] = -4, 31
+    requests, frames = [], []
+    for n in range(14):
+        requests.append(packet(n + 1 << 1 | 1, 6, 0, 0))
+        frames.append(packet(n + 1 << 1, 6, cells[n] >> 8, cells[n] & 255))
+    for n in range(14):
+        requests.append(packet(n + 1 << 1 | 1, 8, 0, 0))
+        frames.append(packet(n + 1 << 1, 8, temps[n] >> 8 & 255, temps[n] & 255))
+    requests.append(packet(1, 3, 0, 1))
+    frames.append(packet(1, 3, 0, 15))
+    write(
+        "pack_chain",
+        "fourteen_modules",
+        requests,
+        frames,
+        voltage_mv=sum(cells),
+        cells_mv=cells,
+        temps_mc=[1000 * t for t in temps],
+        model="chain of 14 modules",
+    )
+
+
 if __name__ == "__main__":
     jk_4e57()
+    pack_chain()

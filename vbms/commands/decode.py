@@ -26,6 +26,7 @@ _READERS = (
     "jbd",
     "jk_4e57",
     "mqtt_pack",
+    "pack_chain",
     "pylontech_rs485",
 )
 _JK_LAYOUTS = {"jk_ble": 0, "jk02_32s": 32, "jk02_24s": 24, "jk04": 4}

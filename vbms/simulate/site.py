@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from vbms.errors import ConfigError
-from vbms.simulate import byd_pro, jbd, jk_4e57, jk_payload
+from vbms.simulate import byd_pro, jbd, jk_4e57, jk_payload, pack_chain
 from vbms.simulate.bms import Settings
 from vbms.simulate.byd_pro import BydPro
 from vbms.simulate.device import Device
@@ -13,6 +13,7 @@ from vbms.simulate.jk_4e57 import Jk4e57
 from vbms.simulate.jk_pb import JkMaster, JkPb
 from vbms.simulate.line import PacedLine
 from vbms.simulate.pack import Pack
+from vbms.simulate.pack_chain import PackChain
 from vbms.simulate.world import World
 
 # battery name, protocol, address, Ah, cells, place in `batteries:` or slot
@@ -27,11 +28,12 @@ def _jk(pack: Pack, address: int) -> Device:
 DEVICES: dict[str, tuple[Callable[[Pack, int], Device], Callable[[], Settings], float, int]] = {
     "byd_pro": (BydPro, byd_pro.settings, 50.0, 9600),
     "jk_4e57": (Jk4e57, jk_4e57.settings, 100.0, 115200),
+    "pack_chain": (PackChain, pack_chain.settings, 100.0, 9600),
     "jk_pb": (_jk, jk_payload.settings, 200.0, 115200),
     "jbd": (jbd.Jbd, jbd.settings, 100.0, 9600),
 }
 
-ALONE = ("jk_4e57", "jbd")  # devices without an address: one for each line
+ALONE = ("jk_4e57", "jbd", "pack_chain")  # devices without an address: one for each line
 
 
 def make_device(

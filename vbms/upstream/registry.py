@@ -13,6 +13,7 @@ DRIVERS = {
     "jk_ble": "vbms.upstream.jk_ble",
     "jk_pb": "vbms.upstream.jk_pb",
     "mqtt_pack": "vbms.upstream.mqtt_pack",
+    "pack_chain": "vbms.upstream.pack_chain",
 }
 
 
