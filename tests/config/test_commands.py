@@ -118,6 +118,6 @@ def test_drivers_as_json() -> None:
     assert {row["kind"] for row in rows.values()} == {"battery", "inverter"}
     assert rows["byd_pro"]["baud"] == 9600
     (address,) = rows["jk_pb"]["options"]
-    assert (address["name"], address["required"], address["allowed"]) == ("address", True, "1..15")
+    assert (address["name"], address["required"], address["allowed"]) == ("address", True, "0..15")
     common = {row["name"]: row for row in rows["deye_rs485"]["common"]}
     assert (common["silent_after_s"]["default"], common["silent_after_s"]["unit"]) == ("30", "s")

@@ -10,7 +10,7 @@ was last delivered.
 """
 
 from vbms.errors import FrameError, RefusedError, SilentError
-from vbms.loops.poller import TRIES, PolledUnit
+from vbms.loops.polled_unit import TRIES, PolledUnit
 from vbms.options import ONCE
 
 TYPE_CHECKING = False
