@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vbms.aggregate.bank import Bank
@@ -17,6 +17,9 @@ from vbms.aggregate.snapshot import FIELDS, Snapshot
 from vbms.aggregate.virtual import VirtualBattery
 
 from .banks import bank, caps, expected, member, own, rows, unit, weight
+
+# At least 200 examples of each, more under the nightly profile.
+law = settings(max_examples=max(200, settings().max_examples))
 
 
 def merged(
@@ -37,6 +40,7 @@ def public(out: VirtualBattery) -> list[Any]:
     return seen
 
 
+@law
 @given(rows(), caps)
 def test_limit_is_the_worst_case_over_every_combination_of_silent_units(r: Any, cap: Any) -> None:
     """I9: nobody is overrun, whoever of the silent units is still connected; nor is more than a floor lost."""
@@ -73,6 +77,7 @@ for _name in FIELDS:
         any_value[_name] = st.sampled_from([None, True, False])
 
 
+@law
 @given(
     st.lists(
         st.tuples(
@@ -98,6 +103,7 @@ def test_merge_is_total_and_integer(units: Any) -> None:
     assert out.charge_limit_ma >= 0 and out.discharge_limit_ma >= 0
 
 
+@law
 @given(rows(), caps, st.integers(0, 2**16))
 def test_order_changes_nothing(r: Any, cap: Any, seed: int) -> None:
     """I3, owners and reasons included."""
@@ -106,6 +112,7 @@ def test_order_changes_nothing(r: Any, cap: Any, seed: int) -> None:
     assert public(merged(r, cap)) == public(merged(shuffled, cap))
 
 
+@law
 @given(rows(most=1, states=(FRESH,)))
 def test_one_unit_is_itself(r: Any) -> None:
     """I4."""
@@ -118,6 +125,7 @@ def test_one_unit_is_itself(r: Any) -> None:
     assert limits(out) == (own(row, 0), own(row, 1))
 
 
+@law
 @given(rows())
 def test_extremes_are_real(r: Any) -> None:
     """I5."""
@@ -137,6 +145,7 @@ def test_extremes_are_real(r: Any) -> None:
     assert (out.temp_min_mc, out.temp_max_mc) == (min(temps), max(temps))
 
 
+@law
 @given(rows(), st.integers(0, 5), st.integers(0, 1000))
 def test_soc_lies_between_and_follows(r: Any, at: int, up: int) -> None:
     """I6, I7: between the lowest and the highest; a unit's SOC up, the bank's not down."""
@@ -155,6 +164,7 @@ def test_soc_lies_between_and_follows(r: Any, at: int, up: int) -> None:
     assert after is not None and after >= out.soc_permille
 
 
+@law
 @given(rows(states=(FRESH,)))
 def test_two_halves_are_the_whole(r: Any) -> None:
     """I7: a unit split into two identical halves moves SOC by no more than a floor, limits likewise."""
@@ -176,6 +186,7 @@ def test_two_halves_are_the_whole(r: Any) -> None:
         assert abs(a - b) <= 2 + 2 * len(r) * max(1, a // 20000)
 
 
+@law
 @given(rows(), caps)
 def test_limits_add_up_to_no_more_than_the_units(r: Any, cap: Any) -> None:
     """I8, I10."""
@@ -219,6 +230,7 @@ def worse(draw: Any, row: dict[str, Any], direction: int) -> dict[str, Any]:
     return out
 
 
+@law
 @given(st.data(), rows(states=(FRESH, FRESH, HOLD, LOST, JOINING)), st.integers(0, 5))
 def test_a_worse_input_never_raises_a_limit(data: Any, r: Any, at: int) -> None:
     """I11. A silent unit's last voltage is kept, as its worse cell is not what it measured last."""
@@ -229,6 +241,7 @@ def test_a_worse_input_never_raises_a_limit(data: Any, r: Any, at: int) -> None:
     assert limits(merged(r))[direction] <= before
 
 
+@law
 @given(rows(states=(FRESH, FRESH, FRESH, HOLD, LOST)), st.integers(0, 5))
 def test_going_blind_never_raises_a_limit(r: Any, at: int) -> None:
     """I12: fresh, held ever longer, lost; all else as it was. Beyond ten minutes nothing grows either."""
@@ -243,6 +256,7 @@ def test_going_blind_never_raises_a_limit(r: Any, at: int) -> None:
         before = now
 
 
+@law
 @given(rows(), caps, st.integers(0, 5))
 def test_only_an_acknowledged_retired_unit_stops_to_count(r: Any, cap: Any, at: int) -> None:
     """I12: a person's word changes nothing for any other unit; a retired one counts as a disabled one."""
@@ -258,6 +272,7 @@ def test_only_an_acknowledged_retired_unit_stops_to_count(r: Any, cap: Any, at: 
         assert public(out) == public(without)
 
 
+@law
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 2400), st.booleans()), max_size=12))
 def test_a_bank_forgets_only_what_was_retired_and_acknowledged(steps: Any) -> None:
     """I12 over time: a unit out of the account is one that was retired, acknowledged, and silent since."""
@@ -311,6 +326,7 @@ def healthy(now: int) -> Snapshot:
     )
 
 
+@law
 @given(st.integers(1, 18), st.integers(1, 300000), st.integers(10000, 320000))
 def test_one_more_equal_unit_never_lowers(n: int, ccl: int, fcc: int) -> None:
     """I13."""
@@ -319,6 +335,7 @@ def test_one_more_equal_unit_never_lowers(n: int, ccl: int, fcc: int) -> None:
     assert limits(merged(made))[0] == (n + 1) * ccl
 
 
+@law
 @given(rows(states=(HOLD, LOST, JOINING, RETIRED)))
 def test_nothing_fresh_means_nothing_allowed(r: Any) -> None:
     """I14, the part of it that merge decides."""
