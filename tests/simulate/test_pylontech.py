@@ -21,6 +21,7 @@ from vbms.links.serial_line import SerialLine
 from vbms.loops.responder import Responder
 from vbms.simulate import pylontech_checks as checks
 from vbms.simulate.drive import Drive, Permit
+from vbms.simulate.line import PacedLine
 from vbms.simulate.pylontech import Pylontech
 from vbms.simulate.pylontech_wrong import WRONG
 from vbms.simulate.world import World
@@ -211,3 +212,26 @@ def test_it_obeys_within_its_lag() -> None:
     for step in range(24, 30):
         drive.follow(world, Permit(), step * 0.5, 0.5)
     assert drive.current_a == 0.0
+
+
+async def test_the_command_plays_it_on_a_paced_port() -> None:
+    from vbms.commands.simulate import _play_inverter
+
+    line = PacedLine(115200, "inv", far=True)
+    await line.start()
+    link = SerialLine("inv", line.path, 115200)
+    await link.open()
+    codec = Codec()
+    log = logging.getLogger("test.responder")
+    responder = Responder(link, MonotonicClock(), [codec], 1750, log)
+    responder.publish([(codec, group(module(), module()))])
+    task = asyncio.create_task(responder.run())
+    try:
+        wrong = ("shutdown",)
+        played = _play_inverter("pylontech_rs485", line.far_path, 115200, wrong, 16, 1)
+        assert await played == 0
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        link.close()
+        line.close()

@@ -23,6 +23,7 @@ inverters:
 batteries:
 """
 _DEYE = "deye_rs485"
+_ASKERS = (_DEYE, "pylontech_rs485", "pylontech_rs485_voltronic")
 
 
 def configuration(units: int, fault: str | None, inverter: str = _DEYE, bluetooth: int = 0) -> str:
@@ -66,7 +67,7 @@ def configuration(units: int, fault: str | None, inverter: str = _DEYE, bluetoot
 )
 @click.option(
     "--inverter",
-    type=click.Choice([_DEYE, *STYLES]),
+    type=click.Choice([*_ASKERS, *STYLES]),
     default=_DEYE,
     show_default=True,
     help="Which inverter is simulated, by its profile.",
@@ -88,7 +89,7 @@ def command(
     bluetooth: int,
     seconds: float,
 ) -> None:
-    """Simulated batteries, a real merge, and a simulated DEYE that polls it."""
+    """Simulated batteries, a real merge, and a simulated inverter: a DEYE unless told otherwise."""
     import tempfile
 
     from vbms.commands.simulate_ble import can_be_played
@@ -127,19 +128,23 @@ async def _screen(site: object, seconds: float) -> None:
     from vbms.aggregate.limits import CHARGE, DISCHARGE
     from vbms.app import Site
     from vbms.journal import NAMES
-    from vbms.simulate import can_inverter, deye
+    from vbms.simulate import can_inverter, deye, pylontech
     from vbms.web.shapes import reason_text
 
     assert isinstance(site, Site)
     (line,) = site.inverters.values()
     assert line.path is not None
     world = site.simulation.world
-    inverter: deye.Deye | can_inverter.CanInverter
+    inverter: deye.Deye | can_inverter.CanInverter | pylontech.Pylontech
     columns: tuple[str, ...]
     if line.settings.profile_name in STYLES:
         kind = line.settings.profile_name
         inverter = can_inverter.CanInverter(kind, port=line.path, world=world)
         columns, title = can_inverter.COLUMNS, f"{STYLES[kind].title}: battery"
+    elif line.settings.protocol == "pylontech_rs485":
+        style = "voltronic" if "voltronic" in line.settings.profile_name else "system"
+        inverter = pylontech.Pylontech(line.path, profile=style, world=world)
+        columns, title = pylontech.COLUMNS, f"Pylontech RS485, {style}"
     else:
         inverter = deye.Deye(line.path, world=world)
         columns, title = deye.COLUMNS, "DEYE Li-BMS page"

@@ -11,12 +11,14 @@ import click
 
 from vbms.commands import simulate_can
 from vbms.errors import VbmsError
+from vbms.simulate import pylontech_wrong
 from vbms.simulate.can_checks import STYLES
 from vbms.simulate.can_inverter import HABITS
 from vbms.simulate.deye import Deye
 from vbms.simulate.deye_wrong import WRONG
 from vbms.simulate.faults import NAMES, Fault, Schedule
 from vbms.simulate.line import PacedLine, open_port
+from vbms.simulate.pylontech import Pylontech
 from vbms.simulate.site import ALONE, DEVICES, make_device
 from vbms.simulate.world import World
 
@@ -24,7 +26,13 @@ log = logging.getLogger(__name__)
 
 BLE_DEVICES = ("jk_ble", "jk02_32s", "jk02_24s", "jk04", "jbd_ble")
 
-_INVERTERS = ("deye", "deye_rs485")
+# Inverters that ask on a serial line, and the bad requests of each.
+_INVERTERS: dict[str, Collection[str]] = {
+    "deye": WRONG,
+    "deye_rs485": WRONG,
+    "pylontech_rs485": pylontech_wrong.WRONG,
+    "pylontech_rs485_voltronic": pylontech_wrong.WRONG,
+}
 
 
 @click.command("simulate")
@@ -59,8 +67,10 @@ _INVERTERS = ("deye", "deye_rs485")
     metavar="NAME",
     help="A battery's: "
     + " ".join(NAMES)
-    + "; the inverter's: "
+    + "; a deye's: "
     + " ".join(WRONG)
+    + "; a pylontech_rs485's: "
+    + " ".join(pylontech_wrong.WRONG)
     + "; a CAN one's: "
     + " ".join(HABITS)
     + ".",
@@ -103,7 +113,7 @@ def command(
     speed: float,
     rounds: int,
 ) -> None:
-    """Play DEVICE, a protocol's name such as byd_pro or jk_pb, or deye: the inverter.
+    """Play DEVICE, a protocol's name such as byd_pro or jk_pb; or deye, pylontech_rs485: inverters.
 
     Battery faults strike the first address, from 10 s for 60 s unless told otherwise. An inverter's
     faults are bad requests, one after each round. An mqtt_pack has a broker in place of a port, and
@@ -144,17 +154,18 @@ def command(
         wrong = [Fault("", fault, fault_at, fault_for) for fault in faults]
         _play_box(name.removeprefix("byd_"), port, modules, wrong, (capacity, soc, seed, speed))
         return
-    known = (*DEVICES, *BLE_DEVICES, "mqtt_pack", "byd_battery_box", "deye", *STYLES)
+    known = (*DEVICES, *BLE_DEVICES, "mqtt_pack", "byd_battery_box", *_INVERTERS, *STYLES)
     if name not in DEVICES and name not in _INVERTERS:
         raise click.BadParameter(f"{device}: there are {', '.join(known)}", param_hint="DEVICE")
     if more_addresses and not addresses:
         raise click.UsageError(
             f"unexpected {' '.join(more_addresses)} (addresses follow --address)"
         )
-    _check_names(faults, WRONG if name in _INVERTERS else NAMES)
+    _check_names(faults, _INVERTERS.get(name, NAMES))
     try:
         if name in _INVERTERS:
-            play: Coroutine[None, None, int] = _play_deye(port, baud or 9600, faults, cells, rounds)
+            play: Coroutine[None, None, int]
+            play = _play_inverter(name, port, baud or 9600, faults, cells, rounds)
         else:
             places = _places([*addresses, *more_addresses], name)
             if len(places) > 1 and name in ALONE:
@@ -297,16 +308,22 @@ async def _play_line(line: PacedLine) -> int:
     return 0
 
 
-async def _play_deye(
-    port: str | None, baud: int, wrong: Sequence[str], cells: int, rounds: int
+async def _play_inverter(
+    name: str, port: str | None, baud: int, wrong: Sequence[str], cells: int, rounds: int
 ) -> int:
     line = None
     try:
         if port is None:
-            line = PacedLine(baud, "deye", far=True)
+            line = PacedLine(baud, name, far=True)
             await line.start()
             click.echo(line.path)
-        inverter = Deye(line.far_path if line else port or "", baud=baud, cells=cells, wrong=wrong)
+        path = line.far_path if line else port or ""
+        inverter: Deye | Pylontech
+        if name.startswith("deye"):
+            inverter = Deye(path, baud=baud, cells=cells, wrong=wrong)
+        else:
+            style = "voltronic" if name.endswith("voltronic") else "system"
+            inverter = Pylontech(path, baud=baud, profile=style, wrong=wrong)
         try:
             await inverter.run(rounds)
         finally:
