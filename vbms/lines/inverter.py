@@ -6,7 +6,7 @@ from vbms.aggregate.bank import Bank
 from vbms.aggregate.controller import Controller
 from vbms.aggregate.ladder import Ladder
 from vbms.aggregate.modules import group_of, module_of
-from vbms.aggregate.present import UNITS, WHOLE, Presenter, part_of
+from vbms.aggregate.present import MODES, SHARDS, UNITS, WHOLE, Presenter, part_of
 from vbms.aggregate.profile import BankProfile
 from vbms.aggregate.virtual import NORMAL, PARTIAL, SILENT, VirtualBattery
 from vbms.config import InverterSettings
@@ -40,6 +40,8 @@ class InverterLine(Line):
         self.told: VirtualBattery | None = None
         driver = downstream.load(settings.protocol)
         wanted = settings.options.get("modules", "units") == "units"
+        # Shards and the cap on their sum are for protocols that have addresses for them.
+        self._has_shards: bool = SHARDS in getattr(driver, "PRESENT", MODES)
         self._has_modules: bool = getattr(driver, "MODULES", False)
         self._most_modules: int = getattr(driver, "MOST_MODULES", 0) if wanted else 1
         self.tells_discharge: bool = getattr(driver, "TELLS_DISCHARGE", True)
@@ -118,8 +120,10 @@ class InverterLine(Line):
             self.state = ladder.state
             if self._has_modules:
                 pairs = self._with_modules(controller, self.told, slots, now_ms)
-            else:
+            elif self._has_shards:
                 pairs = self.presenter.present(self.told)
+            else:
+                pairs = ((0, self.told),)
         if self.presenter.notice:
             log.info("%s: %s", self.settings.name, self.presenter.notice)
             self.presenter.notice = None
