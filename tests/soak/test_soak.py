@@ -19,7 +19,7 @@ from vbms.soak.direct import Direct
 from vbms.soak.lived import Lived
 from vbms.soak.world import World
 
-HOURS = 24 * float(os.environ.get("SOAK_DAYS", "0.08"))
+HOURS = 24 * float(os.environ.get("SOAK_DAYS", "0.06"))
 
 
 @pytest.mark.parametrize("seed", range(101, 106))

@@ -12,6 +12,8 @@ from vbms.errors import LinkError
 from vbms.simulate.device import Device
 from vbms.soak.meter import Meter
 
+_HANDFUL_S = 0.004  # between the two pieces of a frame
+
 Written = Callable[[bytes], None]
 
 
@@ -135,10 +137,10 @@ class BatteryCable:
     def _send(self, delay_s: float, data: bytes) -> None:
         """In one piece or in two, as adapters hand them over."""
         cut = self._rng.randrange(len(data)) if self._rng.random() < 0.3 else 0
-        for begin, end in ((0, cut), (cut, len(data))):
-            if end > begin:
-                at_s = delay_s + end * self.link.byte_s
-                self._loop.call_later(at_s, self.link.deliver, data[begin:end])
+        end_s = delay_s + len(data) * self.link.byte_s
+        if cut:
+            self._loop.call_later(max(0.0, end_s - _HANDFUL_S), self.link.deliver, data[:cut])
+        self._loop.call_later(end_s, self.link.deliver, data[cut:])
 
 
 def _nowhere(_: bytes) -> None:

@@ -24,10 +24,11 @@ class Lived:
         mild: bool = False,
         mode: str = "direct",
         origin_ms: int = 1_000_000,
+        soc: float | None = None,
     ) -> None:
         self.seed = seed
         self.mode = mode
-        self.world = World(seed, units, every_s, mild)
+        self.world = World(seed, units, every_s, mild, soc)
         self.site: Direct | Wires
         if mode == "direct":
             self.site = Direct(self.world, origin_ms)

@@ -108,7 +108,10 @@ class Safety:
     def _tripped(self, unit: Unit) -> None:
         for trip in unit.trips:
             direction = CHARGE if trip.direction == "+" else DISCHARGE
-            self.trips[f"{trip.rule}{trip.direction} {self.blame(unit, direction)}"] += 1
+            name = trip.rule + trip.direction
+            if trip.rule not in ("hot", "cold"):  # those are the weather's
+                name += " " + self.blame(unit, direction)
+            self.trips[name] += 1
         unit.trips.clear()
 
     def blame(self, unit: Unit, direction: int) -> str:
