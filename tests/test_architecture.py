@@ -61,6 +61,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
         STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast", "can"},
     ),
     ("vbms/links/modbus_", CORE | {"vbms.links"}, STANDARD | {"pymodbus"}),
+    ("vbms/links/i2c_bus.py", CORE | {"vbms.links"}, STANDARD | {"smbus2"}),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
     ("vbms/simulate/bluez", frozenset({"vbms.errors", "vbms.simulate"}), STANDARD | {"dbus_fast"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),

@@ -67,6 +67,18 @@ class CanLink(Protocol):
         """(identifier, data, 29 bits) of what has come; nothing when nothing did in time."""
 
 
+class RegisterBus(Protocol):
+    """A bus of chips with registers, such as I2C; LinkError once it is gone."""
+
+    name: str
+
+    async def registers(self, address: int, numbers: bytes) -> bytes:
+        """Each register's number and its value, three bytes. SilentError: nobody answered."""
+
+    async def recover(self) -> None:
+        """Free a bus that somebody holds down."""
+
+
 class UpstreamCodec(Protocol):
     """One BMS protocol (and address): what to ask and what the answers mean."""
 

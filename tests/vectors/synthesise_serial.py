@@ -1,4 +1,4 @@
-"""Writes the vectors of jk_4e57 and pack_chain: `python tests/vectors/synthesise_serial.py`.
+"""Writes the vectors of jk_4e57, pack_chain, ina3221 and dummy: `python tests/vectors/synthesise_serial.py`.
 
 Frames are put together from values by the tables of the protocol documents, and what is expected is
 those values; nothing here imports vbms.
@@ -189,6 +189,49 @@ def pack_chain() -> None:
     )
 
 
+def ina3221() -> None:
+    """Shunt voltages in steps of 40 uV, taps in steps of 8 mV, three bits up."""
+    steps = [(250, 489), (250, 984), (-500, 1480)]  # 100, 100, -200 mA of 0.1 Ohm
+    live = b""
+    for channel, (shunt, tap) in enumerate(steps):
+        for register, value in ((2 * channel + 1, shunt), (2 * channel + 2, tap)):
+            live += struct.pack(">Bh", register, value * 8)
+    taps = [8 * tap for _, tap in steps]
+    write(
+        "ina3221",
+        "three_cells",
+        [bytes((1, 2, 3, 4, 5, 6)), bytes((0xFE, 0xFF))],
+        [live, bytes.fromhex("fe5449 ff3220")],
+        voltage_mv=taps[2],
+        cells_mv=[taps[0], taps[1] - taps[0], taps[2] - taps[1]],
+        current_ma=0,  # their mean
+        model="INA3221 at 0x40",
+    )
+
+
+def dummy() -> None:
+    """At 1.234 s: second 1, so cell n trembles by (1 + 5 n) % 3 - 1 mV."""
+    cells = [3300 + (1 + 5 * n) % 3 - 1 for n in range(16)]
+    write(
+        "dummy",
+        "default",
+        [],
+        [],
+        voltage_mv=sum(cells),
+        cells_mv=cells,
+        current_ma=0,
+        soc_permille=500,
+        temps_mc=[25000] * 4,
+        charge_ok=True,
+        discharge_ok=True,
+        note="a dummy: there is no battery",
+        model="DUMMY",
+        serial="DUMMY",
+    )
+
+
 if __name__ == "__main__":
     jk_4e57()
     pack_chain()
+    ina3221()
+    dummy()

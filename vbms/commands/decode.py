@@ -23,6 +23,7 @@ from vbms.errors import FrameError, RefusedError
 _READERS = (
     "byd_battery_box",
     "byd_pro",
+    "ina3221",
     "jbd",
     "jk_4e57",
     "mqtt_pack",

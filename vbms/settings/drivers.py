@@ -25,6 +25,7 @@ class Driver:
         "joins",
         "kind",
         "links",
+        "made_up",
         "master",
         "module",
         "most_modules",
@@ -42,6 +43,7 @@ class Driver:
         self.baud: int | None = getattr(module, "BAUD", None)
         self.declares: tuple[str, ...] = getattr(module, "DECLARES", ())
         self.needs_settings: bool = getattr(module, "NEEDS_SETTINGS", False)
+        self.made_up: bool = getattr(module, "MADE_UP", False)  # no battery stands behind it
         self.alone: bool = getattr(module, "ALONE", False)  # no addresses: one for each link
         self.master: int | None = getattr(module, "MASTER", None)  # address that asks the others
         self.links: tuple[str, ...] = getattr(module, "LINKS", ("serial", "tcp", "simulate"))

@@ -231,6 +231,7 @@ class Entries:
         self._compare_kinds()
         self._compare_air()
         self._compare_masters()
+        self._warn_of_dummies()
         outputs: list[tuple[object, str, Place]] = []
         polled = {one.text("link"): one for one in reversed(self.batteries)}
         for one in self.inverters:
@@ -317,6 +318,25 @@ class Entries:
                 text += f"a {others[0].driver.protocol} is never heard there"
                 allowed = "a link of its own, or another address"
                 self._problems.add(place.file, place.line, place.key, text, allowed)
+
+    def _warn_of_dummies(self) -> None:
+        """A real inverter that is told of a battery that nobody has."""
+        told = [
+            one.text("name")
+            for one in self.inverters
+            if (line := self._lines.by_name.get(one.text("link"))) and line.kind != "simulate"
+        ]
+        for one in self.batteries:
+            if (
+                told
+                and one.driver is not None
+                and one.driver.made_up
+                and one.value("enabled", True)
+            ):
+                place = one.place("profile")
+                text = f"is no battery, and {told[0]} is told that it is one"
+                where = (place.file, place.line, place.key)
+                self._problems.warn(*where, text, "no dummy beside a real inverter")
 
     def _line_of(self, one: Entry) -> str:
         line = self._lines.by_name.get(one.text("link"))

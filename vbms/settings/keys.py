@@ -14,7 +14,7 @@ from vbms.settings.values import CURVE, LIST, Key
 
 BATTERY, INVERTER = "battery", "inverter"  # folders of profiles/, and sides of the bank
 T35 = "t3.5"  # 3.5 characters at the line's speed
-LINK_KINDS = ("serial", "tcp", "simulate", "ble", "can", "mqtt")
+LINK_KINDS = ("serial", "tcp", "simulate", "ble", "can", "mqtt", "i2c", "dummy")
 FAULTS = (
     *("silence", "cut", "flip", "late", "wrong_address", "refuse", "echo", "noise", "half_frame"),
     *("overlap", "filler", "lying_cell", "frozen", "unplug", "restart"),
@@ -222,6 +222,11 @@ LINK_KEYS: dict[str, tuple[Key, ...]] = {
         _LINE_BAUD,
     ),
     "simulate": (_LINE_BAUD,),
+    "i2c": (
+        Key("bus", INT, "i2c_bus", default=1, low=0, high=99,
+            help="the N of /dev/i2c-N; 1 on a Raspberry Pi"),
+    ),
+    "dummy": (),
     "ble": (
         _text("adapter", "Bluetooth adapter", default="hci0", low=1, high=40),
         Key("connections", INT, default=8, low=1, high=40,

@@ -97,6 +97,8 @@ def identities(kind: str, values: "AnyMapping[str, object]") -> "list[tuple[obje
         return [("port", os.path.realpath(str(values["port"])))]
     if kind == "tcp" and values["host"] is not None:
         return [("tcp", str(values["host"]).lower(), values["tcp_port"])]
+    if kind == "i2c":
+        return [("i2c", values["i2c_bus"])]
     if kind == "ble":
         return [("ble", values["adapter"])]
     if kind == "can" and values["channel"] is not None:

@@ -48,6 +48,7 @@ class LinkSettings(_Item):
         "channel",
         "connections",
         "host",
+        "i2c_bus",
         "interface",
         "kind",
         "name",
@@ -65,6 +66,7 @@ class LinkSettings(_Item):
     tcp_port: int | None
     adapter: str | None  # ble
     connections: int | None
+    i2c_bus: int | None
     interface: str | None  # can
     channel: str | None
     bitrate: int | None

@@ -8,6 +8,8 @@ DRIVERS = {
     "modbus_map": "vbms.upstream.modbus_map",
     "byd_battery_box": "vbms.upstream.byd_battery_box",
     "byd_pro": "vbms.upstream.byd_pro",
+    "dummy": "vbms.upstream.dummy",
+    "ina3221": "vbms.upstream.ina3221",
     "jbd": "vbms.upstream.jbd",
     "jk_4e57": "vbms.upstream.jk_4e57",
     "jk_ble": "vbms.upstream.jk_ble",
