@@ -69,7 +69,8 @@ class PolledLine(BatteryLine):
         self._units = kept
         self.poller.units = list(kept.values())
         known = any(unit.overhears is not None for unit in kept.values())
-        self.poller.listen_first_ms = LISTEN_MS if known else 0
+        alone = getattr(self.link, "alone", False)  # a recording: no other master can come
+        self.poller.listen_first_ms = LISTEN_MS if known and not alone else 0
 
 
 def polled_unit(battery: BatterySettings) -> PolledUnit:

@@ -29,7 +29,12 @@ class Exchange:
 
 
 class ReplayLink:
-    """The four methods of a link. `origin_us`: the moment of the recording that is played first."""
+    """The four methods of a link, `alone` on its line: nobody is there to be listened for first.
+
+    `origin_us`: the moment of the recording that is played first.
+    """
+
+    alone = True
 
     def __init__(
         self,
