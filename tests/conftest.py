@@ -1,9 +1,11 @@
 """What every test may use: hypothesis profiles, tools outside Python, the recorded vectors."""
 
+import logging
 import os
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +29,16 @@ def missing(what: str, remedy: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(text, pytrace=False)
     pytest.skip(text)
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """A command run within a test sets its process's log levels: the next test has its own."""
+    loggers = [logging.getLogger(name) for name in ("vbms", "asyncio", "pymodbus", "bleak")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
