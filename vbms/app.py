@@ -152,9 +152,9 @@ class Site:
                 where = settings.links[name]
                 first = batteries[0]
                 link = await self.simulation.battery_link(settings, where, batteries)
-                self._record(link, where, [battery.protocol for battery in batteries])
                 kind = kinds.of_battery(first.protocol, where.kind, first.address)
                 line = kind.make(link, self.clock, self._deliver)
+                self._record(link, where, [battery.protocol for battery in batteries])
                 self.lines[name] = line
                 line.serve(batteries)
                 line.start()

@@ -13,7 +13,6 @@ nobody anything and sees the newest only. It runs in a task of its own and touch
 import asyncio
 import contextlib
 import json
-import typing
 
 from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank
@@ -92,7 +91,8 @@ def unit_values(snap: Snapshot, state: str, age_ms: int | None) -> dict[str, obj
         value = getattr(snap, name)
         found[name] = list(value) if isinstance(value, tuple) else value
     if state in _SILENT:
-        found["voltage_mv"] = found["cells_mv"] = None
+        for name in ("voltage_mv", "cells_mv", "cell_high_mv", "cell_low_mv"):
+            found[name] = None
     found["alarms"] = _alarms(snap)
     return found
 
@@ -100,17 +100,18 @@ def unit_values(snap: Snapshot, state: str, age_ms: int | None) -> dict[str, obj
 def bank_values(bank: VirtualBattery, of: Bank) -> dict[str, object]:
     """The bank as one pack.
 
-    Its cells are those of the battery with the highest one, the lowest of all in the place of that
-    battery's lowest: each is a real cell, both extremes are there, and their sum is the voltage's.
-    Without fresh data there are none, and no voltage: a reader takes such a message for silence.
+    It has no list of cells, but the highest and the lowest of all. Without fresh data there is no
+    voltage either: a reader takes such a message for silence.
     """
     good = bank.state in (NORMAL, PARTIAL) and bank.age_ms is not None
     snap = Snapshot()
     for name in _SAME:
         setattr(snap, name, getattr(bank, name))
     if good:
-        snap.cells_mv = _cells(bank, of)
-        snap.cell_count = len(snap.cells_mv) if snap.cells_mv else None
+        snap.cell_high_mv = bank.cell_max_mv
+        snap.cell_low_mv = bank.cell_min_mv
+        owner = of.units.get(bank.cell_max_owner[0]) if bank.cell_max_owner else None
+        snap.cell_count = owner.cells if owner is not None else None
     else:
         snap.voltage_mv = snap.current_ma = None
     if bank.temp_min_mc is not None and bank.temp_max_mc is not None:
@@ -132,18 +133,6 @@ def bank_values(bank: VirtualBattery, of: Bank) -> dict[str, object]:
         "lost": bank.n_lost,
     }
     return found
-
-
-def _cells(bank: VirtualBattery, of: Bank) -> tuple[int, ...] | None:
-    if bank.cell_max_owner is None or bank.cell_min_mv is None:
-        return None
-    owner = of.units.get(bank.cell_max_owner[0])
-    cells = owner.snapshot.cells_mv if owner is not None and owner.snapshot is not None else None
-    if not cells:
-        return None
-    known = typing.cast("list[int]", [cell for cell in cells if cell is not None])
-    known[known.index(min(known))] = bank.cell_min_mv
-    return tuple(known)
 
 
 def _alarms(snap: Snapshot) -> dict[str, int]:

@@ -14,7 +14,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vbms.config import LinkSettings
@@ -126,7 +126,15 @@ class Recorders:
                 return
             recorder.start()
             self._open[name] = recorder
-        link.trace = recorder.note
+        before: Callable[[bool, bytes], object] | None = link.trace
+        note = recorder.note
+
+        def both(sent: bool, data: bytes) -> None:
+            note(sent, data)
+            if before is not None:
+                before(sent, data)
+
+        link.trace = note if before is None else both
 
     async def close(self) -> None:
         await asyncio.gather(*(recorder.close() for recorder in self._open.values()))

@@ -10,6 +10,7 @@ import selectors
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from vbms import plugs
 from vbms.app import Site
@@ -22,7 +23,8 @@ from vbms.recording import Recording
 from vbms.upstream import registry as upstream
 
 _TAIL_S = 1.0  # the program goes on for so long after the last byte
-_PLAYABLE = (kinds.POLLED, kinds.ANSWERING, "vbms.lines.mqtt")
+_REGISTERS = "vbms.lines.registers"
+_PLAYABLE = (kinds.POLLED, kinds.ANSWERING, "vbms.lines.mqtt", _REGISTERS)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -86,6 +88,12 @@ class Recorded(plugs.Simulation):
     async def battery_link(
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
     ) -> Link:
+        if _line_of(settings, batteries[0]) == _REGISTERS:
+            from vbms.links.replay_modbus import ReplayModbus
+
+            recording = self._recordings[link.name]
+            origin_us = self._origin_us - recording.started_us
+            return cast(Link, ReplayModbus(link.name, recording.events, origin_us))
         requests: list[bytes] = []
         for battery in batteries:
             codec = upstream.load(battery.protocol).Codec(**battery.options)

@@ -78,10 +78,7 @@ def report(site: object, now_s: float) -> dict[str, object]:
         if row.snapshot is not None:
             found = unit_values(row.snapshot, row.state, row.age_ms)
         units[row.name] = {**found, "counters": row.counters}
-    bank = site.view.bank()
-    told = bank_values(bank, site.bank)
-    told["cell_max_mv"] = bank.cell_max_mv
-    told["cell_min_mv"] = bank.cell_min_mv
+    told = bank_values(site.view.bank(), site.bank)
     return {"t_s": round(now_s, 3), "bank": told, "units": units}
 
 

@@ -65,6 +65,10 @@ class MqttClient:
     async def open(self) -> None:
         """Raises LinkError with one sentence that says what to do."""
         self.close()
+        try:
+            import aiomqtt  # noqa: F401
+        except ImportError:
+            raise LinkError("MQTT needs one more package: pip install 'vbms[mqtt]'") from None
         self._waiting.clear()
         self._broken = None
         self._wake = asyncio.Event()

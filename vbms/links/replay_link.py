@@ -80,17 +80,9 @@ class ReplayLink:
             return
         now = self._now_us()
         self._due.clear()
-        found = self._nearest(data, now)
+        found = nearest(self._asked.get(data, ()), now + self._origin_us)
         if found is not None:
             self._due.extend((now + after_us, heard) for after_us, heard in found.heard)
-
-    def _nearest(self, request: bytes, now_us: int) -> Exchange | None:
-        rows = self._asked.get(request, [])
-        wanted = now_us + self._origin_us
-        at = bisect_left(rows, wanted, key=lambda row: row.at_us)
-        near = rows[max(at - 1, 0) : at + 1]
-        best = min(near, key=lambda row: abs(row.at_us - wanted), default=None)
-        return best if best is not None and abs(best.at_us - wanted) <= _NEAR_US else None
 
     async def read(self, timeout_ms: int) -> bytes:
         if not self._is_open:
@@ -103,6 +95,14 @@ class ReplayLink:
         if self._due and self._due[0][0] <= max(wake, now):
             return self._due.popleft()[1]
         return b""
+
+
+def nearest(rows: Sequence[Exchange], at_us: int) -> Exchange | None:
+    """The one that was at about this time; rows are in their order."""
+    at = bisect_left(rows, at_us, key=lambda row: row.at_us)
+    near = rows[max(at - 1, 0) : at + 1]
+    best = min(near, key=lambda row: abs(row.at_us - at_us), default=None)
+    return best if best is not None and abs(best.at_us - at_us) <= _NEAR_US else None
 
 
 def exchanges(events: Sequence[Event], requests: Sequence[bytes]) -> list[Exchange]:
