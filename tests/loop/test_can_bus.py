@@ -112,9 +112,9 @@ async def test_a_flood_is_dropped_and_counted() -> None:
 async def test_slcan_speaks_with_an_adapter_that_knows_no_python_can(adapter: SlcanFarEnd) -> None:
     link = slcan(adapter.path)
     await link.open()
-    assert "S6" in adapter.commands
     link.send(now_us(), lambda: (*SET, (0x356, bytes(8))))
     await until(lambda: len(adapter.frames) == 3)
+    assert "S6" in adapter.commands
     assert [frame[1:] for frame in adapter.frames] == [
         ("351", SET[0][1]),
         ("355", SET[1][1]),
