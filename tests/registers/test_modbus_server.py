@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -120,7 +121,9 @@ async def test_silent_is_a_closed_port_and_back_is_open(serving: tuple[Site, int
     # Limits fall to 0 first; the last bytes ever read are of that.
     last = b""
     ask = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 0, modbus_tcp.COUNT)
+    end_s = time.monotonic() + 20
     while True:
+        assert time.monotonic() < end_s, "still answered"
         writer.write(ask)
         try:
             answer = await asyncio.wait_for(reader.read(1000), 5)
