@@ -4,11 +4,16 @@ import asyncio
 import logging
 
 import pytest
+from dbus_fast import Variant
 
 from tests.ble.site import Served, jk_row, quick, until
+from vbms.aggregate import alarms
+from vbms.aggregate.bank import Bank
 from vbms.errors import LinkError
 from vbms.lines import ble
 from vbms.links.ble_found import scan_for_call
+from vbms.links.ble_radio import Radio
+from vbms.simulate.bluez import DEVICE
 from vbms.simulate.bluez_device import RANDOM, SMALL, WHOLE
 from vbms.simulate.bluez_site import Air
 from vbms.simulate.jk_ble import JkBle
@@ -275,3 +280,50 @@ async def test_without_an_adapter_the_line_says_so(
     async with Served([jk_row("one", A)]) as served:
         await until(lambda: any("D-Bus is gone" in text for text in caplog.messages))
         assert not served.line.is_open
+
+
+async def test_a_link_of_an_earlier_life_is_freed(air: Air) -> None:
+    """After a crash BlueZ keeps the link: the unit does not advertise, and nobody would find it."""
+    one = quick(air, "one", address=A)
+    await Radio("hci0").scan(0.3)
+    one.connected = True
+    air.bluez.change(one.path, DEVICE, Connected=Variant("b", True))
+    async with Served([jk_row("one", A)]) as served:
+        await until(lambda: served.are_fresh("one"))
+
+
+@pytest.mark.parametrize(
+    ("more", "fault", "alarm"),
+    [
+        (', serial: "12345"', "serial", alarms.UNIT_MISMATCH),
+        (", cells: 15", "cell_count", alarms.CONFIG),
+    ],
+)
+async def test_who_it_is_and_how_many_cells(air: Air, more: str, fault: str, alarm: int) -> None:
+    quick(air, "one", address=A)
+    async with Served([jk_row("one", A, more)]) as served:
+        await until(lambda: len(served.got.get("one", ())) > 4)
+        bank = Bank(served.settings.bank, [each.unit for each in served.settings.batteries])
+        for at_s, snap in served.got["one"]:
+            assert bank.accept("one", snap, int(at_s * 1000)) == fault
+        told = bank.tick(int(at_s * 1000))
+        assert [bit for bit, _, _ in told.alarms].count(alarm) == 1
+        assert (told.n_fresh, told.charge_limit_ma, told.discharge_limit_ma) == (0, 0, 0)
+
+
+async def test_a_balancer_is_shown_and_counts_for_nothing(air: Air) -> None:
+    from vbms.simulate import bluez_site
+
+    made = bluez_site.make_peripheral(air.world, "old", "jk_ble", A, layout=4)
+    air.put("old", made)
+    quick(air, "one", address=B)
+    async with Served([jk_row("old", A), jk_row("one", B)]) as served:
+        await until(lambda: all(len(served.got.get(name, ())) > 3 for name in ("old", "one")))
+        bank = Bank(served.settings.bank, [each.unit for each in served.settings.batteries])
+        for name, rows in served.got.items():
+            for at_s, snap in rows:
+                assert bank.accept(name, snap, int(at_s * 1000)) is None
+        told = bank.tick(int(at_s * 1000))
+        assert (told.n_total, told.n_fresh) == (1, 1)
+        assert bank.units["old"].state == "disabled"
+        assert len(bank.units["old"].snapshot.cells_mv or ()) == 16  # type: ignore[union-attr]

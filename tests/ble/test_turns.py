@@ -56,6 +56,21 @@ def test_who_lets_go_has_had_a_visit_and_has_just_delivered() -> None:
     assert next_turn([first, second, other], now, 2) == (other, first)
 
 
+def test_a_fresh_one_at_the_head_of_the_queue_keeps_nobody_waiting() -> None:
+    held = turn("held")
+    held.up(0)
+    held.good(20_000)
+    fresh = turn("fresh", good_ms=19_000, since_ms=100, heard_ms=20_000)
+    stale = turn("stale", good_ms=5000, since_ms=5000, heard_ms=20_000, failures=1)
+    assert next_turn([held, fresh, stale], 20_000, 1) == (stale, held)
+
+
+def test_one_that_bluez_forgot_has_not_failed() -> None:
+    each = turn("a", heard_ms=1000)
+    each.lost(2000)
+    assert each.failures == 0 and each.is_sought(2000) and not each.can_connect(2000)
+
+
 def test_failures_stand_back_but_are_not_forgotten() -> None:
     bad = turn("bad", since_ms=0, failures=2)
     good = turn("good", since_ms=9000)

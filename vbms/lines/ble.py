@@ -20,7 +20,7 @@ from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
 from vbms.lines.ble_session import BleUnit
 from vbms.lines.ble_turns import HEARD_MS, next_turn, waiting
 from vbms.links import ble_reset
-from vbms.links.ble_device import BleConnection, NoService
+from vbms.links.ble_device import BleConnection, NoService, Unknown
 from vbms.links.ble_link import BleLink
 from vbms.links.ble_radio import SCAN_S, Heard, Radio
 from vbms.metrics import LinkStats
@@ -259,10 +259,13 @@ class BleLine(BatteryLine):
 
     def _failed(self, unit: BleUnit, error: VbmsError, heard: Heard | None, held: int) -> None:
         now = self.clock.now_ms()
-        self.stats["connect_failed"] += 1
-        self._tries += 1
         if heard is not None:
             self.radio.forget(heard.address)
+        if isinstance(error, Unknown):
+            unit.turn.lost(now)
+            return
+        self.stats["connect_failed"] += 1
+        self._tries += 1
         text = str(error)
         unit.turn.failed(now, self._rng)
         if isinstance(error, NoService):

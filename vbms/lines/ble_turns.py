@@ -62,6 +62,11 @@ class Turn:
         self.is_up = False
         self.since_ms = self.heard_ms = self.due_ms = now_ms
 
+    def lost(self, now_ms: int) -> None:
+        """BlueZ no longer knows it, which is nobody's fault: it must be heard anew."""
+        self.heard_ms = _LONG_AGO_MS
+        self.scan_due_ms = now_ms
+
     def failed(self, now_ms: int, rng: random.Random) -> None:
         """Not connected, or ended for a bad reason: it must be heard anew."""
         self.is_up = False
@@ -112,16 +117,14 @@ def next_turn(
     queue = waiting(turns, now_ms)
     if not queue:
         return None, None
-    first = queue[0]
     held = [turn for turn in turns if turn.is_up]
     if len(held) < slots:
-        return first, None
-    if now_ms - first.good_ms < first.fresh_ms // 2:
-        return None, None
+        return queue[0], None
+    hungry = [turn for turn in queue if now_ms - turn.good_ms >= turn.fresh_ms // 2]
     free = [turn for turn in held if _may_go(turn, now_ms)]
-    if not free:
+    if not hungry or not free:
         return None, None
-    return first, min(free, key=lambda turn: turn.since_ms)
+    return hungry[0], min(free, key=lambda turn: turn.since_ms)
 
 
 def _may_go(turn: Turn, now_ms: int) -> bool:

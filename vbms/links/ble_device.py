@@ -35,6 +35,10 @@ class NoService(LinkError):
     """It connects, and offers something else than it should."""
 
 
+class Unknown(LinkError):
+    """BlueZ has forgotten it: it was not heard for half a minute."""
+
+
 class BleConnection:
     """A link as a loop wants it. `gatt`: UUIDs of service, and of who is written and who speaks."""
 
@@ -60,6 +64,7 @@ class BleConnection:
     async def open(self, heard: Heard | None = None) -> None:
         """Connect to a device that was heard lately. Raises LinkError, NoService."""
         from bleak import BleakClient
+        from bleak.exc import BleakDeviceNotFoundError
 
         if heard is None:
             raise LinkError(f"{self.name}: was not heard")
@@ -73,6 +78,8 @@ class BleConnection:
             await self._client.start_notify(speaks, self._on_notify)
         except LinkError:
             raise
+        except BleakDeviceNotFoundError as error:
+            raise Unknown(reason(error)) from error
         except Exception as error:
             self.is_open = False
             raise LinkError(reason(error)) from error

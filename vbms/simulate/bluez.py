@@ -104,6 +104,8 @@ class Bluez(Objects):
     def drop(self, peripheral: Peripheral) -> None:
         """The link to a device ends."""
         was, peripheral.connected = peripheral.connected, False
+        if was:  # known for as long again as one that was heard now
+            peripheral.heard_s = asyncio.get_running_loop().time()
         peripheral.hang_up()
         if peripheral.path not in self.tree or not was:
             return
