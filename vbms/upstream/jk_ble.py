@@ -126,7 +126,7 @@ class Codec:
                     return at, None
                 if sum8(buffer[at : end - 1]) == buffer[end - 1]:
                     return end, buffer[at:end]
-                if buffer.find(_NOISE[:2], at, end) >= 0:
+                if buffer.find(_NOISE[:2], at, end) >= 0 or buffer[end - 1 : end] == _NOISE[:1]:
                     end, frame = _without_noise(buffer, at)
                     if not end:
                         return at, None
