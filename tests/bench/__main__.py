@@ -10,6 +10,7 @@ import sys
 import time
 
 MODULES = ("p1", "p3", "p4", "p5", "p6", "can", "soak")
+MODULES = ("p1", "p3", "p4", "p5", "p6", "ascii", "soak")
 
 
 def main(names: list[str]) -> int:
