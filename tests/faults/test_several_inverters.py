@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import time
+from pathlib import Path
 
 from tests.faults.site import Plant
 
@@ -116,3 +117,31 @@ async def test_two_inverters_share_and_a_blocked_one_delays_nobody() -> None:
     finally:
         os.close(master)
         os.close(slave)
+
+
+async def test_a_protocol_comes_to_a_pair_and_goes_again(tmp_path: Path) -> None:
+    """The other one's ladder goes on: it is answered again at once."""
+    plant = Plant(byd=1, jk=0)
+    alone = plant.yaml
+    both = alone.replace(
+        "bank: {",
+        "  - {name: ascii, profile: pylontech_rs485, link: inv, silent_after_s: 2}\nbank: {",
+    )
+    path = tmp_path / "vbms.yaml"
+    async with plant:
+        assert plant.site is not None
+        await plant.until(plant.answered, 20)
+        path.write_text(both, encoding="utf-8")
+        assert await plant.site.reload(path)
+        await plant.until(plant.answered, 3)
+
+        async def in_ascii() -> bool:
+            return (await ascii_answer(plant, LIMITS, 0.5)).startswith(b"~20024600D012")
+
+        await plant.until(in_ascii, 10)
+        assert await plant.answered()
+        path.write_text(alone, encoding="utf-8")
+        assert await plant.site.reload(path)
+        await plant.until(plant.answered, 3)
+        assert await ascii_answer(plant, LIMITS, 0.3) == b""
+        assert list(plant.site.inverters) == ["deye"]
