@@ -9,8 +9,7 @@ import importlib
 import sys
 import time
 
-MODULES = ("p1", "p3", "p4", "p5", "p6", "can", "soak")
-MODULES = ("p1", "p3", "p4", "p5", "p6", "ascii", "soak")
+MODULES = ("p1", "p3", "p4", "p5", "p6", "ascii", "can", "soak")
 
 
 def main(names: list[str]) -> int:
