@@ -272,3 +272,29 @@ def test_what_is_unknown_stops(saying: dict[str, Any]) -> None:
     assert charge(life) in (0, 60_000)  # a frame that is not admitted changes nothing
     life.run(15, a=saying)
     assert charge(life) == 0
+
+
+def test_a_unit_told_by_itself_leaves_the_banks_measured_shares() -> None:
+    life = Life("ab", measured_shares=True)
+    life.run(40)
+    for _ in range(200):
+        life.run(1, a={"current_ma": 40_000}, b={"current_ma": 20_000})
+        for key in "ab":
+            life.controller.solo(key)
+    assert 130_000 <= life.controller.bank.units["a"].measured_mah <= 134_000  # two thirds of 200
+
+
+def test_a_person_forgives_every_address_that_was_silenced() -> None:
+    life = Life("a")
+    life.run(12)
+    stopped = {"charge_ok": False, "current_ma": 8000}
+    for _ in range(3):
+        for saying in [stopped] * 185 + [{"current_ma": 0}] * 400:
+            life.run(1, a=saying)
+            told = life.controller.solo("a")
+    assert told.silenced
+    assert life.controller.acknowledge("bank")
+    for _ in range(70):
+        life.run(1)
+        told = life.controller.solo("a")
+    assert not told.silenced

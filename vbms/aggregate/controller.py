@@ -274,8 +274,9 @@ class Controller:
         """A person has seen to a retired unit or, by the bank's name, to a disobedient inverter."""
         if key == self.bank.profile.name and key not in self.bank.units:
             guilty = False
-            for judge in self.steering.obedience:
-                guilty = judge.forgive() or guilty
+            for steering in [self.steering] + list(self._solos.values()):
+                for judge in steering.obedience:
+                    guilty = judge.forgive() or guilty
             return guilty
         return self.bank.acknowledge(key)
 

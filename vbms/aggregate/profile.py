@@ -234,4 +234,5 @@ class BankProfile:
         other.name = key
         other.max_charge_ma = other.max_discharge_ma = None
         other.min_fresh = 1
+        other.measured_shares = False  # alone it carries everything: that is no share of the bank
         return other
