@@ -74,6 +74,7 @@ package(
         "downstream/registry.py",
         "downstream/safe_side.py",
         "loops/__init__.py",
+        "loops/counting.py",
         "loops/broadcaster.py",
         "loops/chain.py",
         "loops/hold.py",

@@ -35,6 +35,7 @@ DISOBEY = 1 << 23
 JOIN_REFUSED = 1 << 24
 CONFIG = 1 << 25
 WEAK_CELL = 1 << 26
+OVERCURRENT = (CHARGE_OVERCURRENT, DISCHARGE_OVERCURRENT)  # by direction, as in limits.py
 
 # In bit order: NAMES[n] is the word for 1 << n in JSON, metrics and logs.
 NAMES = (

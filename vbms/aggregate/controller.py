@@ -12,6 +12,7 @@ from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank
 from vbms.aggregate.charge import Charge
 from vbms.aggregate.governor import Governor, Obedience
+from vbms.aggregate.latches import CELL
 from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import FRESH, HOLD, LOST, RETIRED
 from vbms.aggregate.telling import Gauge, Voltage
@@ -159,12 +160,7 @@ class Steering:
             if level:
                 rows.append((alarms.DISOBEY, level, out.name))
             if level > 1:
-                bit = (
-                    alarms.CHARGE_OVERCURRENT
-                    if direction == CHARGE
-                    else alarms.DISCHARGE_OVERCURRENT
-                )
-                rows.append((bit, alarms.CRITICAL, out.name))
+                rows.append((alarms.OVERCURRENT[direction], alarms.CRITICAL, out.name))
         return rows
 
 
@@ -179,7 +175,7 @@ def has_blind(units: "Sequence[Member]") -> bool:
 def _any_latched(units: "Sequence[Member]") -> bool:
     """Whether a cell's latch stops the discharge of a unit."""
     for unit in units:
-        if unit.state == FRESH and unit.latched[DISCHARGE] == "cell_latch":
+        if unit.state == FRESH and unit.latched[DISCHARGE] == CELL:
             return True
     return False
 

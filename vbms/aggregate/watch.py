@@ -137,12 +137,7 @@ class Watch:
                 continue
             self._forbidden_ms[at] = self._forbidden_ms.get(at, 0) + passed
             if self._forbidden_ms[at] >= _FORBIDDEN_MS:
-                bit = (
-                    alarms.CHARGE_OVERCURRENT
-                    if direction == CHARGE
-                    else alarms.DISCHARGE_OVERCURRENT
-                )
-                rows.append((bit, alarms.CRITICAL, unit.key))
+                rows.append((alarms.OVERCURRENT[direction], alarms.CRITICAL, unit.key))
 
     def _neighbours(self, unit: "Member", bank_ma: int | None, passed: int) -> None:
         """A unit with a full cell that the others go on charging: no inverter can stop that."""

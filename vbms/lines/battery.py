@@ -1,7 +1,7 @@
 """What the site needs of a line with batteries on it, however they are asked."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from vbms.aggregate.snapshot import Snapshot
 from vbms.config import BatterySettings
@@ -9,6 +9,7 @@ from vbms.lines.line import Line
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
 
+T = TypeVar("T")
 Deliver = Callable[[str, Snapshot], None]
 
 
@@ -36,6 +37,24 @@ class BatteryLine(Line):
     def serve(self, batteries: "list[BatterySettings]") -> None:
         """Ask these from now on; those that stay as they were keep what they have said."""
         raise NotImplementedError
+
+    def stayed(
+        self,
+        batteries: "list[BatterySettings]",
+        have: "Mapping[str, T]",
+        make: "Callable[[BatterySettings], T]",
+    ) -> "dict[str, T]":
+        """What stands for each battery from now on, by name: the one there is, where the battery
+        stayed as it was, else a new one. These batteries are the ones served from now on."""
+        kept = {}
+        for battery in batteries:
+            one = have.get(battery.name)
+            before = self.batteries.get(battery.name)
+            if one is None or before is None or voice(before) != voice(battery):
+                one = make(battery)
+            kept[battery.name] = one
+        self.batteries = {battery.name: battery for battery in batteries}
+        return kept
 
     def round_ms(self) -> int:
         """How long it takes to ask each unit once; 0 where they are not asked in turn."""

@@ -3,7 +3,8 @@
 from typing import cast
 
 from vbms.config import BatterySettings, LinkSettings
-from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
+from vbms.lines.battery import BatteryLine, Counted, Deliver
+from vbms.loops.counting import unit_counters
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
 from vbms.upstream import registry as upstream
@@ -38,14 +39,7 @@ class Dummy:
         self.codec = upstream.load(settings.protocol).Codec(**settings.options)
         self.poll_ms = 0
         self.due_ms = 0
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()
 
 
 class DummyLine(BatteryLine):
@@ -60,16 +54,10 @@ class DummyLine(BatteryLine):
         return dict(self._dummies)
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
-        kept = {}
+        self._dummies = self.stayed(batteries, self._dummies, Dummy)
         for battery in batteries:
-            dummy = self._dummies.get(battery.name)
-            before = self.batteries.get(battery.name)
-            if dummy is None or before is None or voice(before) != voice(battery):
-                dummy = Dummy(battery)
-            dummy.poll_ms = max(battery.timing.poll_ms, _SHORTEST_MS)
-            kept[battery.name] = dummy
-        self.batteries = {battery.name: battery for battery in batteries}
-        self._dummies = kept
+            shortest = max(battery.timing.poll_ms, _SHORTEST_MS)
+            self._dummies[battery.name].poll_ms = shortest
 
     async def body(self) -> None:
         while True:

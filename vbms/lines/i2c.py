@@ -4,7 +4,7 @@ import logging
 from typing import cast
 
 from vbms.config import BatterySettings, LinkSettings
-from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
+from vbms.lines.battery import BatteryLine, Counted, Deliver
 from vbms.links.i2c_bus import I2cBus
 from vbms.loops.i2c import Sampler, Sensor
 from vbms.metrics import LinkStats
@@ -51,14 +51,10 @@ class I2cLine(BatteryLine):
         }
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
-        kept = {}
-        for battery in batteries:
-            sensor = self._sensors.get(battery.name)
-            before = self.batteries.get(battery.name)
-            if sensor is None or before is None or voice(before) != voice(battery):
-                codec = upstream.load(battery.protocol).Codec(**battery.options)
-                sensor = Sensor(battery.name, codec)
-            kept[battery.name] = sensor
-        self.batteries = {battery.name: battery for battery in batteries}
-        self._sensors = kept
-        self.sampler.sensors = list(kept.values())
+        self._sensors = self.stayed(batteries, self._sensors, _sensor)
+        self.sampler.sensors = list(self._sensors.values())
+
+
+def _sensor(battery: BatterySettings) -> Sensor:
+    codec = upstream.load(battery.protocol).Codec(**battery.options)
+    return Sensor(battery.name, codec)

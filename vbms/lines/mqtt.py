@@ -4,8 +4,9 @@ import logging
 
 from vbms.config import BatterySettings, LinkSettings
 from vbms.errors import FrameError
-from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
+from vbms.lines.battery import BatteryLine, Counted, Deliver
 from vbms.links.mqtt_client import MqttClient
+from vbms.loops.counting import unit_counters
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
 from vbms.upstream import registry as upstream
@@ -34,14 +35,7 @@ class Listened:
         self.taken_ms = [0] * len(self.codec.topics)
         self.heard: set[int] = set()  # slots heard since the last snapshot
         self.bad = 0  # messages in a row that mean nothing
-        self.counters = {
-            "polls": 0,  # rounds heard
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()  # polls: rounds heard
 
 
 class MqttLine(BatteryLine):
@@ -59,15 +53,7 @@ class MqttLine(BatteryLine):
         return dict(self._units)
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
-        kept = {}
-        for battery in batteries:
-            unit = self._units.get(battery.name)
-            before = self.batteries.get(battery.name)
-            if unit is None or before is None or voice(before) != voice(battery):
-                unit = Listened(battery)
-            kept[battery.name] = unit
-        self.batteries = {battery.name: battery for battery in batteries}
-        self._units = kept
+        self._units = self.stayed(batteries, self._units, Listened)
 
     async def body(self) -> None:
         self._subscribed = set()

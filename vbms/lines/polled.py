@@ -3,7 +3,7 @@
 import logging
 
 from vbms.config import BatterySettings
-from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
+from vbms.lines.battery import BatteryLine, Counted, Deliver
 from vbms.loops.poller import PolledUnit, Poller
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
@@ -53,19 +53,14 @@ class PolledLine(BatteryLine):
         }
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
-        kept = {}
+        kept = self.stayed(batteries, self._units, polled_unit)
         for battery in batteries:
-            unit = self._units.get(battery.name)
-            before = self.batteries.get(battery.name)
-            if unit is None or before is None or voice(before) != voice(battery):
-                unit = polled_unit(battery)
+            unit = kept[battery.name]
             unit.gap_us = battery.timing.gap_us
             unit.reply_timeout_ms = battery.timing.reply_timeout_ms
             unit.slow_timeout_ms = battery.timing.slow_timeout_ms
             unit.silence_ms = battery.timing.silence_ms
             unit.poll_ms = battery.timing.poll_ms
-            kept[battery.name] = unit
-        self.batteries = {battery.name: battery for battery in batteries}
         self._units = kept
         self.poller.units = list(kept.values())
         known = any(unit.overhears is not None for unit in kept.values())

@@ -11,8 +11,9 @@ from typing import cast
 
 from vbms.config import BatterySettings, LinkSettings
 from vbms.errors import FrameError, RefusedError, SilentError
-from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
+from vbms.lines.battery import BatteryLine, Counted, Deliver
 from vbms.links.modbus_client import RTU, TCP, ModbusLink
+from vbms.loops.counting import unit_counters
 from vbms.metrics import LinkStats
 from vbms.options import EACH_POLL, ONCE
 from vbms.ports import Clock, Link, RegisterCodec
@@ -67,14 +68,7 @@ class RegisterUnit:
         self.said = False
         self.due_ms: int | None = None
         self.took_ms = 0
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()
 
     def acts_ms(self) -> int:
         """When something is to be done for it."""
@@ -135,16 +129,9 @@ class RegisterLine(BatteryLine):
         return dict(self._units)
 
     def serve(self, batteries: "list[BatterySettings]") -> None:
-        kept = {}
+        self._units = self.stayed(batteries, self._units, RegisterUnit)
         for battery in batteries:
-            unit = self._units.get(battery.name)
-            before = self.batteries.get(battery.name)
-            if unit is None or before is None or voice(before) != voice(battery):
-                unit = RegisterUnit(battery)
-            unit.timing = battery.timing
-            kept[battery.name] = unit
-        self.batteries = {battery.name: battery for battery in batteries}
-        self._units = kept
+            self._units[battery.name].timing = battery.timing
         framing = framing_of(batteries[0])
         if framing != self.modbus.framing:
             self.modbus.framing = framing

@@ -7,6 +7,7 @@ module took: one has started anew and forgotten its number.
 """
 
 from vbms.errors import FrameError
+from vbms.loops.counting import unit_counters
 from vbms.wire.receiver import Receiver
 
 TYPE_CHECKING = False
@@ -48,14 +49,7 @@ class Chain:
         self.missed = [0] * len(self.requests)  # rounds in a row
         self.count = 0  # modules that have a number; 0: to be numbered
         self.round_ms = 0
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()
 
 
 class ChainPoller:

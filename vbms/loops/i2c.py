@@ -6,6 +6,7 @@ warning, and one word with a count when it is over.
 """
 
 from vbms.errors import FrameError, SilentError
+from vbms.loops.counting import unit_counters
 from vbms.options import EACH_POLL
 
 TYPE_CHECKING = False
@@ -35,14 +36,7 @@ class Sensor:
         self.misses = 0  # in a row
         self.late = 0  # samples that took too long, in a row
         self.bad = ""  # what the log knows to be wrong
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()
 
     def period_us(self) -> int:
         return 1000000 // self.codec.rate_hz

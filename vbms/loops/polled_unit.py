@@ -5,6 +5,7 @@ after the other, so that there are more answers than requests. Neither says whos
 nothing of such an address is to be believed.
 """
 
+from vbms.loops.counting import unit_counters
 from vbms.options import EACH_POLL, ONCE
 from vbms.wire.receiver import Receiver
 
@@ -106,14 +107,7 @@ class PolledUnit:
         self.clean = 0  # polls without, since
         self.garbled = 0  # polls in a row with bytes that make no answer
         self.conflict = False  # two batteries answer at this address
-        self.counters = {
-            "polls": 0,
-            "timeouts": 0,
-            "bad_frames": 0,
-            "foreign": 0,
-            "refused": 0,
-            "implausible": 0,
-        }
+        self.counters = unit_counters()
 
     def slow_slot(self, now_ms: int) -> int:
         """The one slow request that is due: the last empty slot, or the oldest; 0: none."""
