@@ -6,7 +6,7 @@ from vbms import events
 from vbms.aggregate.controller import Controller
 from vbms.aggregate.member import RETIRED
 from vbms.config import BatterySettings, Settings
-from vbms.journal import Journal
+from vbms.journal import Journal, spoken
 from vbms.state import State, wall_s
 
 _SECTION = "acknowledged"
@@ -53,10 +53,10 @@ class Acknowledged:
         unit = self._bank.units[name]
         state = unit.state
         if not self._bank.acknowledge(name):
-            silent = unit.profile.retire_ms // 60000
+            silent = spoken(unit.profile.retire_ms // 1000)
             return (
                 f"{name} is {state}, not retired: only a battery that has been silent for"
-                f" {silent} min can be taken out of the account"
+                f" {silent} can be taken out of the account"
             )
         text = "acknowledged, nothing is reserved for it any more until it answers again"
         if state != RETIRED:

@@ -11,7 +11,7 @@ from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank, Unit
 from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED
-from vbms.aggregate.virtual import NORMAL, PARTIAL, Reason, VirtualBattery
+from vbms.aggregate.virtual import NORMAL, PARTIAL, ZERO, Reason, VirtualBattery
 from vbms.events import Events
 from vbms.web.shapes import reason_text
 
@@ -20,6 +20,9 @@ log = logging.getLogger("vbms")
 NAMES = ("charge", "discharge")  # by direction
 LEVELS = ("ok", "warning", "protection", "critical")
 _REASON_EVERY_MS = 300000
+_FOLLOWS = ("ramp", "zero_hold", "cell_latch", "temp_latch")  # what comes after another reason
+# Alarms that only repeat what the unit's own line says: events, but no second line.
+_SAID_BY_STATE = (alarms.UNIT_LOST, alarms.UNIT_RETIRED)
 _ASKS_WITHIN_MS = 60000  # an inverter that asked longer ago has stopped
 _FAULTS_A_LINE = 100  # of a unit whose frames are dropped for changing reasons
 
@@ -53,6 +56,11 @@ _CONTROLLED = {
 }
 
 
+def spoken(seconds: int) -> str:
+    """A time as people say it."""
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
 class Journal:
     """Sees every tick and every dropped frame, and writes the changes."""
 
@@ -64,8 +72,9 @@ class Journal:
         self._states: dict[str, str] = {}
         self._faults: dict[str, tuple[str, int]] = {}
         self._bank_state = ""
+        self._stopped = {CHARGE: True, DISCHARGE: True}
         self._reasons: dict[int, str] = {}
-        self._reason_ms: dict[int, int] = {}
+        self._reason_ms: dict[tuple[int, str], int] = {}
 
     def say(self, level: int, kind: str, of: str | None, text: str) -> None:
         """One line in the log, and one event unless it is only for who looks for faults."""
@@ -104,6 +113,8 @@ class Journal:
         if state != self._bank_state:
             bad = state not in (NORMAL, PARTIAL) and self._bank_state in (NORMAL, PARTIAL)
             text = "%s, %d of %d units fresh" % (state, virtual.n_fresh, virtual.n_total)
+            if state == ZERO:
+                text += ": both limits are 0"
             self.say(logging.WARNING if bad else logging.INFO, events.BANK, virtual.name, text)
             self._bank_state = state
         self._limit(CHARGE, virtual.charge_limit_ma, virtual.charge_reasons, virtual)
@@ -122,25 +133,25 @@ class Journal:
         if state == before:
             return
         self._states[unit.key] = state
-        silent = unit.age_ms // 1000
+        silent = spoken(unit.age_ms // 1000)
         level = logging.INFO
         if state == FRESH:
             text = f"online, {unit.cells} cells"
         elif state == HOLD:
             level = logging.WARNING
-            text = f"silent for {silent} s, its last values are held"
+            text = f"silent for {silent}, its last values are held"
         elif state == LOST and before is not None:
             level = logging.WARNING
-            text = f"silent for {silent} s, lost"
+            text = f"silent for {silent}, lost"
         elif state == RETIRED and unit.acknowledged:
             text = "retired, and acknowledged before the restart: nothing is reserved for it"
         elif state == RETIRED and unit.profile.retire_auto:
             level = logging.ERROR
-            text = f"silent for {silent // 60} min, retired; nothing is reserved for it"
+            text = f"silent for {silent}, retired; nothing is reserved for it"
         elif state == RETIRED:
             level = logging.ERROR
             text = (
-                f"silent for {silent // 60} min, retired; limits stay reserved for it until it is"
+                f"silent for {silent}, retired; limits stay reserved for it until it is"
                 " acknowledged or disabled"
             )
         elif state == DISABLED:
@@ -162,26 +173,35 @@ class Journal:
                 self.alarms[(bit, name)] = (level, since)
                 what = alarms.named(bit)[0].replace("_", " ")
                 grave = logging.ERROR if level == alarms.CRITICAL else logging.WARNING
-                self.say(grave, events.ALARM, name, f"{what} ({LEVELS[level]})")
+                self._alarm(grave, bit, name, f"{what} ({LEVELS[level]})")
         for bit, name in [key for key in self.alarms if key not in now]:
             del self.alarms[(bit, name)]
             what = alarms.named(bit)[0].replace("_", " ")
-            self.say(logging.INFO, events.ALARM, name, f"{what} is over")
+            self._alarm(logging.INFO, bit, name, f"{what} is over")
+
+    def _alarm(self, level: int, bit: int, name: str, text: str) -> None:
+        tell = self.note if bit in _SAID_BY_STATE else self.say
+        tell(level, events.ALARM, name, text)
 
     def _limit(
         self, direction: int, limit_ma: int, reasons: tuple[Reason, ...], virtual: VirtualBattery
     ) -> None:
+        """A stop and its end are told at once, another reason once in five minutes."""
         if not reasons or virtual.state not in (NORMAL, PARTIAL):
+            self._stopped[direction] = True
             return
         cause = reasons[0].rule  # which of several equal units it is may change all day
-        if self._reasons.get(direction) == cause:
-            return
-        last = self._reason_ms.get(direction)
-        if last is not None and virtual.taken_ms - last < _REASON_EVERY_MS:
-            return
+        stopped = limit_ma == 0
+        if stopped == self._stopped[direction]:
+            if cause in _FOLLOWS or cause == self._reasons.get(direction):
+                return
+            last = self._reason_ms.get((direction, cause))
+            if last is not None and virtual.taken_ms - last < _REASON_EVERY_MS:
+                return
+        self._stopped[direction] = stopped
         why = reason_text(reasons[0], direction)
         self._reasons[direction] = cause
-        self._reason_ms[direction] = virtual.taken_ms
+        self._reason_ms[(direction, cause)] = virtual.taken_ms
         text = "%s %.1f A: %s" % (NAMES[direction], limit_ma / 1000, why)
         self.say(logging.INFO, events.LIMIT, None, text)
 

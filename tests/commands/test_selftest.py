@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from vbms.__main__ import main
 from vbms.commands.selftest import ANSWER, REQUEST
+from vbms.links.serial_line import SerialLine
 
 Wire = Callable[[bytes], bytes]
 
@@ -106,8 +107,35 @@ async def test_nothing_is_sent_where_somebody_speaks() -> None:
 
 
 async def test_a_port_that_is_not_there() -> None:
-    async with pair() as (bms, _, _sent):
+    async with pair() as (bms, inv, _sent):
         code, text = await call(bms, "/no/such/port")
         assert code == 1 and "FAILED: /no/such/port does not exist" in text
-        code, text = await call(bms, bms)
+        busy = SerialLine("other", inv, 9600)
+        await busy.open()
+        code, text = await call(bms, inv)
+        busy.close()
         assert code == 1 and "is in use" in text
+
+
+def test_one_port_is_no_pair() -> None:
+    result = CliRunner().invoke(
+        main, ["selftest", "--bms", "/dev/null", "--inv", "/dev/../dev/null"]
+    )
+    assert result.exit_code == 2 and "are one port" in result.output
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["demo", "--seconds", "-1"],
+        ["sniff", "/dev/null", "--seconds", "-1"],
+        ["scan", "serial", "--baud", "5"],
+        ["simulate", "byd_pro", "--fault-at", "-3"],
+        ["simulate", "byd_pro", "--address", "x"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_are_2_and_name_what_is_allowed(line: list[str]) -> None:
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 2, result.output
+    assert ">=" in result.output or "<=" in result.output or "0..255" in result.output

@@ -109,6 +109,8 @@ BROKEN = [
     ("an empty token", changed(WEB, "web: {listen: 0.0.0.0:1, token: ''}"), 21, "web.token", "0 characters", "1..200"),
     ("hosts", changed(WEB, "web: {hosts: [a b]}"), 21, "web.hosts[0]", "a b is no host", "name"),
     ("a broker", GOOD + "mqtt: {url: 'http://x'}\n", 22, "mqtt.url", "no broker", "mqtt://"),
+    ("a topic to publish to", GOOD + "mqtt: {url: 'mqtt://x', topic: 'a/#'}\n", 22, "mqtt.topic", "is no topic", "without + and #"),
+    ("a battery's topic", changed("inverters:", "  - {name: far, profile: mqtt_pack, link: q, address: a/+, capacity_ah: 9}\ninverters:").replace("links:", "links:\n  q: {kind: mqtt, url: 'mqtt://x'}"), 19, "batteries[3].address", "more than one topic", "without + and #"),
     ("no broker", GOOD + "mqtt: {topic: x}\n", 22, "mqtt.url", "is missing", "mqtt://"),
     ("history", GOOD + "history: {file: x}\n", 22, "history.file", "unknown", "path"),
     ("a fault", GOOD + "simulate: {faults: [{unit: byd-1, fault: silense}]}\n", 22, "simulate.faults[0].fault", "silense is none", "nearest known: silence"),

@@ -350,6 +350,11 @@ def test_surely_not_meant_is_a_warning(folder: Folder) -> None:
     assert found == [(19, "inverters[0].shards")]
 
 
+def test_what_is_not_there_yet_is_a_warning(folder: Folder) -> None:
+    (warning,) = folder.load(GOOD + "history: {}\n").warnings
+    assert (warning.line, warning.key) == (22, "history") and "nothing is written" in warning.text
+
+
 def test_old_values_told_for_long_are_a_warning(folder: Folder) -> None:
     text = changed("link: inv}", "link: inv, silent_after_s: 140}")
     assert folder.load(text).warnings == ()

@@ -89,3 +89,10 @@ def test_secrets_in_a_command_are_taken_and_not_shown(folder: Folder) -> None:
     settings = folder.load(relays(RUN.replace("[b]", "[b, !secret key]")))
     assert settings.relays[0].off_command == ("b", "s3cret")
     assert "s3cret" not in str(settings.masked())
+
+
+def test_the_rest_is_looked_at_whatever_the_output(folder: Folder) -> None:
+    row = "{name: a, output: lamp, of: nobody, charger_a: 0, line: 3, retry: never, lines: 4}"
+    keys = [problem.key for problem in folder.problems(relays(row))]
+    names = ("charger_a", "lines", "of", "output", "retry")
+    assert sorted(keys) == [f"relays[0].{name}" for name in names]

@@ -229,8 +229,9 @@ async def test_a_switch_that_fails_is_broken_and_tried_again(
     output.fault = None
     await until(lambda: switch.error is None)
     assert switch.stands is False and switch.broken  # for a while: it is not trusted at once
+    assert switch.why_broken == "no bus"  # for the page, as long as it counts
     monkeypatch.setattr(switching, "BROKEN_MS", 0)
-    assert not switch.broken
+    assert not switch.broken and switch.why_broken is None
     await switch.close()
 
 

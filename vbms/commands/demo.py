@@ -79,7 +79,9 @@ def configuration(units: int, fault: str | None, inverter: str = _DEYE, bluetoot
     show_default=True,
     help="More batteries, over simulated Bluetooth.",
 )
-@click.option("--seconds", type=float, default=0, help="Stop after so long.  [default: never]")
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=0, help="Stop after so long.  [default: never]"
+)
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -15,7 +15,13 @@ from vbms.scanning import Found
 @click.command("serial")
 @click.option("--link", "link_name", metavar="NAME", help="A serial or tcp link of the YAML.")
 @click.option("--port", "wanted_ports", multiple=True, metavar="PATH", help="Default: all.")
-@click.option("--baud", "bauds", type=int, multiple=True, help="Only these.  [default: the usual]")
+@click.option(
+    "--baud",
+    "bauds",
+    type=click.IntRange(1200, 1_000_000),
+    multiple=True,
+    help="Only these.  [default: the usual]",
+)
 @click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="Only these.")
 @click.option("--addresses", metavar="LOW-HIGH", help="Default: the first 16 of each protocol.")
 @click.option(
@@ -135,7 +141,7 @@ def yaml_lines(results: list[Found], link_name: str | None) -> list[str]:
     for number, each in enumerate(results, 1):
         link = link_name or f"bus{number}"
         if each.error:
-            comments.append(f"# {each.port}: {each.error}")
+            comments.append(f"# {each.error}")
         elif each.has_master:
             comments.append(f"# {each.port}: somebody speaks here by himself, nothing was sent")
             comments += [f"#   at {each.baud} baud {text}" for text in each.heard]

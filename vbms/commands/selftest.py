@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -32,6 +33,8 @@ def command(bms: str, inv: str, baud: int, rounds: int, as_json: bool) -> None:
     The batteries' port asks, the inverter's answers, and both must hear every byte. Says which side
     failed, exit code 1. Nothing is sent where somebody else speaks.
     """
+    if os.path.realpath(bms) == os.path.realpath(inv):
+        raise click.UsageError(f"{bms} and {inv} are one port: two adapters are needed")
     try:
         found = asyncio.run(_test(bms, inv, baud, rounds))
     except VbmsError as error:

@@ -39,7 +39,9 @@ _INVERTERS: dict[str, Collection[str]] = {
 @click.argument("device")
 @click.argument("more_addresses", nargs=-1, metavar="")
 @click.option(
-    "--port", help="Play on this port; without it a pty is made and its path printed first."
+    "--port",
+    metavar="PATH",
+    help="Play on this port; without it a pty is made and its path printed first.",
 )
 @click.option(
     "--address",
@@ -76,10 +78,18 @@ _INVERTERS: dict[str, Collection[str]] = {
     + ".",
 )
 @click.option(
-    "--fault-at", type=float, default=10.0, show_default=True, help="Seconds after start."
+    "--fault-at",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Seconds after start.",
 )
 @click.option(
-    "--fault-for", type=float, default=60.0, show_default=True, help="Seconds, 0: for ever."
+    "--fault-for",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds, 0: for ever.",
 )
 @click.option("--cells", type=click.IntRange(4, 32), default=16, show_default=True)
 @click.option("--capacity", type=float, metavar="AH", help="Default: the device's usual.")
@@ -283,7 +293,8 @@ def _places(texts: Sequence[str], device: str) -> list[int]:
         try:
             places += range(int(first, 0), int(last or first, 0) + 1)
         except ValueError:
-            raise click.BadParameter(f"{text} is no address", param_hint="--address") from None
+            text = f"{text} is no address ({low}..{high}, such as 1, 1-3 or 1,2,3)"
+            raise click.BadParameter(text, param_hint="--address") from None
     for place in places:
         if not low <= place <= high:
             raise click.BadParameter(f"{place} is not in {low}..{high}", param_hint="--address")

@@ -33,7 +33,9 @@ _IDLE_MS = 250
     help="Most the recording may take; the oldest is dropped.",
 )
 @click.option("--baud", type=click.IntRange(1200, 1_000_000), help="For a LINK that is a port.")
-@click.option("--seconds", type=float, default=0, help="Stop after so long.  [default: never]")
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=0, help="Stop after so long.  [default: never]"
+)
 @click.option("--quiet", is_flag=True, help="Record only.")
 @click.pass_context
 def command(

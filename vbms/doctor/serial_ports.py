@@ -32,12 +32,12 @@ def check_port(machine: Machine, link: str, port: str) -> list[Finding]:
     subject = f"link {link}"
     if not machine.exists(port):
         there = [name for names in stable_names(machine).values() for name in names]
-        advice = "plug the adapter in, or correct port:"
+        advice = "plug the adapter in, or correct its path"
         if there:
             advice += f" (there are: {', '.join(there)})"
         return [Finding(FAILED, subject, f"{port} does not exist", advice)]
     if not machine.is_device(port):
-        return [Finding(FAILED, subject, f"{port} is no serial port", "correct port:")]
+        return [Finding(FAILED, subject, f"{port} is no serial port", "correct its path")]
     found = []
     if not machine.may_use(port):
         group = machine.group_of(port)

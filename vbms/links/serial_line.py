@@ -40,11 +40,11 @@ class SerialLine(FdLine):
     def _advice(self, error: Exception) -> str:
         code = getattr(error, "errno", None)
         if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-            return f"{self.port} does not exist: plug the adapter in, or correct port:"
+            return f"{self.port} does not exist: plug the adapter in, or correct its path"
         if code in (errno.EACCES, errno.EPERM):
             return f"no permission for {self.port}: add this user to the group dialout"
         if code in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK):
             return f"{self.port} is in use: stop the other program that has it open"
         if code is None and "configure" in str(error):
-            return f"{self.port} is no serial port: correct port: ({error})"
+            return f"{self.port} is no serial port: correct its path ({error})"
         return f"{self.port} cannot be opened: {error}"

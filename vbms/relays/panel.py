@@ -64,7 +64,7 @@ class One:
 
     @property
     def error(self) -> str | None:
-        return self.switch.error
+        return self.switch.why_broken
 
     @property
     def on_ms(self) -> int:

@@ -29,6 +29,7 @@ class Switch:
         self.wanted = False
         self.stands: bool | None = None
         self.error: str | None = None
+        self._last_error: str | None = None
         self._clock = clock
         self._repeat_ms = repeat_ms
         self._failed_ms: int | None = None
@@ -56,6 +57,11 @@ class Switch:
             return True
         failed = self._failed_ms
         return failed is not None and self._clock.now_ms() - failed < BROKEN_MS
+
+    @property
+    def why_broken(self) -> str | None:
+        """What failed, for as long as it counts."""
+        return self._last_error if self.broken else None
 
     def forced_off(self) -> None:
         """Somebody else has switched it off: it is brought to where it is wanted anew."""
@@ -105,7 +111,8 @@ class Switch:
             return
         self.stands = wanted
         if self.error is not None:
-            log.warning("%s: can be switched again, after %d tries", self.name, self._tries)
+            word = "on" if wanted else "off"
+            log.warning("%s: is %s, after %d failed tries", self.name, word, self._tries)
             self.error = None
             self._tries = 0
 
@@ -115,4 +122,4 @@ class Switch:
         if why != self.error:
             word = "on" if self.wanted else "off"
             log.error("%s: cannot be switched %s: %s", self.name, word, why)
-            self.error = why
+            self.error = self._last_error = why

@@ -106,6 +106,12 @@ def _read_broker(option: Option, node: Scalar) -> str:
     return node.text
 
 
+def _read_topic(option: Option, node: Scalar) -> str:
+    if not 1 <= len(node.text) <= 200 or set("+#\0") & set(node.text):
+        raise wrong(option, node, "is no topic")
+    return node.text
+
+
 def _read_gpio_line(option: Option, node: Scalar) -> int | str:
     text = node.text
     if not node.quoted and text.isascii() and text.isdigit() and len(text) <= 4:
@@ -142,6 +148,7 @@ PATH: Form = (TEXT, _read_path, "a path")
 BAUD: Form = (INT, _read_baud, ", ".join(str(baud) for baud in BAUDS))
 LISTEN: Form = (TEXT, _read_listen, "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535")
 HOST: Form = (TEXT, _read_host, "a name or an IP address, the port apart")
+TOPIC: Form = (TEXT, _read_topic, "1..200 characters without + and #")
 GPIO_LINE: Form = (TEXT, _read_gpio_line, "a number from 0, or the line's name")
 ARGV = "a list: the program and its arguments, such as [/usr/bin/gpioset, -c, gpiochip0]"
 BROKER: Form = (TEXT, _read_broker, "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")

@@ -300,7 +300,7 @@ WEB_KEYS: tuple[Key, ...] = (
 WEB_HOST = _formed("hosts", forms.HOST, "a further name this site is reached by")
 MQTT_KEYS: tuple[Key, ...] = (
     _formed("url", forms.BROKER, "the broker", required=True),
-    _text("topic", "begins every topic", default="vbms", low=1, high=100),
+    _formed("topic", forms.TOPIC, "begins every topic", default="vbms"),
     _text("username", "for the broker"),
     _text("password", "for the broker"),
 )

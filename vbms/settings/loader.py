@@ -100,6 +100,8 @@ class Loader:
         made.relays = relays
         made.history = None
         if history is not None:
+            where = (root.file, root.line_of("history"), "history")
+            self._problems.warn(*where, "is not there yet, nothing is written")
             path = str(build.values_of(keys.HISTORY_KEYS, history)["path"])
             made.history = shapes.HistorySettings(path=made.state_dir / path)
         made.warnings = tuple(self._problems.warnings)

@@ -8,6 +8,9 @@ from vbms.settings.rules import Place, check_unique
 from vbms.settings.sections import Sections
 from vbms.settings.text import Mapping
 
+_COMMON = keys.RELAY_KEYS["simulate"]  # what every relay has
+_FURTHER = {row.name for rows in keys.RELAY_KEYS.values() for row in rows if row not in _COMMON}
+
 
 def read_relays(sections: Sections, batteries: Sequence[str]) -> "tuple[shapes.RelaySettings, ...]":
     """All relays of a file; what is wrong becomes a problem."""
@@ -17,10 +20,12 @@ def read_relays(sections: Sections, batteries: Sequence[str]) -> "tuple[shapes.R
     for path, item in sections.items(sections.root, "relays"):
         node = sections.group(item, path)
         output = _output(sections, node, path) if node is not None else None
-        if node is None or output is None:
+        if node is None:
             continue
-        rows = keys.RELAY_KEYS[output]
-        good, bad = sections.checker.check(node, rows, path, others=("output",))
+        rows, others = _COMMON, ("output", *sorted(_FURTHER))
+        if output is not None:
+            rows, others = keys.RELAY_KEYS[output], ("output",)
+        good, bad = sections.checker.check(node, rows, path, others=others)
         if "name" in good:
             given = good["name"]
             name = str(given.value)
@@ -30,7 +35,7 @@ def read_relays(sections: Sections, batteries: Sequence[str]) -> "tuple[shapes.R
             text = f"there is no battery {given.value}"
             allowed = choose_from(str(given.value), batteries) + "; unset: the whole bank"
             sections.problems.add(given.file, given.line, given.key, text, allowed)
-        if not bad:
+        if not bad and output is not None:
             made = build.relay(output, good)
             found.append(made)
             if output == "gpio":

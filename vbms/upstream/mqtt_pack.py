@@ -89,6 +89,14 @@ def declared(options: "Mapping[str, object]") -> tuple[str, ...]:
     return DECLARES
 
 
+def check(options: "Mapping[str, object]") -> "Sequence[tuple[str, str, str]]":
+    """Options that cannot be: (option, what is wrong, what is allowed)."""
+    topic = str(options["address"])
+    if "+" in topic or "#" in topic:
+        return (("address", topic + " names more than one topic", "a topic without + and #"),)
+    return ()
+
+
 class Codec:
     """What to subscribe to, and what the messages mean."""
 
