@@ -1,4 +1,4 @@
-"""The service: lines, bank and inverters wired together, supervised, reloaded.
+"""The site: lines, bank and inverters wired together, supervised, reloaded.
 
 One asyncio loop. Once a second, and at once when a unit's limit falls or its data get old, the bank
 is worked out anew and every inverter is told. An inverter's line never waits for a battery's.
@@ -7,9 +7,7 @@ is worked out anew and every inverter is told. An inverter's line never waits fo
 import asyncio
 import contextlib
 import logging
-import signal
 import typing
-from collections.abc import Callable
 from pathlib import Path
 
 from vbms import events
@@ -389,53 +387,3 @@ class Site:
 def place(battery: BatterySettings) -> tuple[str, str, object]:
     """Where a battery is; elsewhere it is another one."""
     return battery.protocol, battery.link, battery.address
-
-
-async def serve(
-    path: Path,
-    settings: Settings,
-    ready: Callable[[Site], None] | None = None,
-    recorders: "Recorders | None" = None,
-) -> int:
-    """`vbms run`: until SIGTERM or Ctrl-C; SIGHUP reads the configuration again.
-
-    `recorders` write down what goes over the links.
-    """
-    from vbms.web.server import WebServer
-
-    site = Site(settings)
-    site.recorders = recorders
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, site.stop)
-    reloads: set[asyncio.Task[bool]] = set()
-
-    def done(task: asyncio.Task[bool]) -> None:
-        reloads.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("reload failed: %s", task.exception(), exc_info=task.exception())
-
-    def hangup() -> None:
-        task = loop.create_task(site.reload(path))
-        reloads.add(task)
-        task.add_done_callback(done)
-
-    loop.add_signal_handler(signal.SIGHUP, hangup)
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    web = WebServer(site.view, settings.web)
-    try:
-        await site.start()
-        await web.start()
-        if await site.none_opens():
-            log.error("not one port could be opened")
-            return 1
-        if ready is not None:
-            ready(site)
-        return await site.run()
-    finally:
-        await web.stop()
-        await site.close()
-        if recorders is not None:
-            await recorders.close()
-        log.info("stopped")

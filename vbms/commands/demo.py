@@ -109,8 +109,9 @@ def command(
 
 
 async def _demo(path: Path, settings: object, seconds: float) -> int:
-    from vbms.app import Site, serve
+    from vbms.app import Site
     from vbms.config import Settings
+    from vbms.service import serve
 
     assert isinstance(settings, Settings)
     screens: list[asyncio.Task[None]] = []

@@ -27,7 +27,7 @@ from vbms.commands.loading import load_or_exit
 def command(ctx: click.Context, record: Path | None, record_mb: float) -> None:
     """Read the batteries, answer the inverters, serve the page. SIGHUP reads the YAML again."""
     settings = load_or_exit(ctx.obj["config"])
-    from vbms.app import serve
+    from vbms.service import serve
 
     recorders = None
     if record is not None:
