@@ -34,6 +34,7 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/integers.py", frozenset(), frozenset()),
     ("vbms/ports.py", frozenset({"vbms.aggregate", "vbms.wire"}), TYPING),
     ("vbms/clock.py", frozenset(), STANDARD),
+    ("vbms/endings.py", frozenset(), STANDARD),
     # Ring 1
     ("vbms/wire/", CORE | {"vbms.wire"}, PURE),
     ("vbms/aggregate/", CORE | {"vbms.aggregate"}, PURE),
@@ -60,13 +61,13 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
         CORE | {"vbms.wire", "vbms.links"},
         STANDARD | {"serial", "bleak", "bleak_retry_connector", "dbus_fast", "can"},
     ),
-    ("vbms/links/modbus_", CORE | {"vbms.links"}, STANDARD | {"pymodbus"}),
+    ("vbms/links/modbus_", CORE | {"vbms.links", "vbms.endings"}, STANDARD | {"pymodbus"}),
     ("vbms/links/i2c_bus.py", CORE | {"vbms.links"}, STANDARD | {"smbus2"}),
     ("vbms/links/mqtt_client.py", CORE | {"vbms.links"}, STANDARD | {"aiomqtt"}),
     ("vbms/simulate/bluez", frozenset({"vbms.errors", "vbms.simulate"}), STANDARD | {"dbus_fast"}),
     ("vbms/simulate/", frozenset({"vbms.errors", "vbms.links", "vbms.simulate"}), STANDARD),
     ("vbms/web/", CORE | {"vbms.aggregate", "vbms.web"}, PURE | {"microdot", "asyncio", "io"}),
-    ("vbms/web/server.py", frozenset({"vbms.web"}), STANDARD),  # the PC's alone
+    ("vbms/web/server.py", frozenset({"vbms.web", "vbms.endings"}), STANDARD),  # the PC's alone
     ("vbms/commands/", frozenset({"vbms"}), ANY),
     ("vbms/", frozenset({"vbms"}), ANY),  # config, metrics, app, the command line
 ]

@@ -19,6 +19,7 @@ from vbms.aggregate.virtual import ERROR, NORMAL, PARTIAL, SILENT, VirtualBatter
 from vbms.charging import Charging
 from vbms.clock import MonotonicClock
 from vbms.config import BatterySettings, ConfigErrors, LinkSettings, Settings, load
+from vbms.endings import end
 from vbms.journal import Journal
 from vbms.lines import kinds
 from vbms.lines.battery import BatteryLine
@@ -122,12 +123,10 @@ class Site:
         """Release every port: the inverters' first, so that nobody is told anything old."""
         for inverter in self.inverters.values():
             inverter.hush()
-        for task in self._tasks:
-            task.cancel()
         lines: list[Line] = [*self.inverters.values(), *self.lines.values()]
         lines += [self.publisher] if self.publisher is not None else []
-        await asyncio.gather(self.panel.close(), *(line.stop() for line in lines))
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        stops = [line.stop() for line in lines]
+        await asyncio.gather(end(*self._tasks), self.panel.close(), *stops)
         await self.simulation.close()
         self.charging.keep(self.clock.now_ms(), last=True)
         await self.kept.close()
@@ -283,7 +282,8 @@ class Site:
                 if hint is not None and hint < wait:
                     wait = hint
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(wait, 0) / 1000)
+                async with asyncio.timeout(max(wait, 0) / 1000):
+                    await self._wake.wait()
             urgent = self._wake.is_set()
             self._wake.clear()
             self._measure_rounds()

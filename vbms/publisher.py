@@ -59,7 +59,8 @@ class Publisher(Line):
                 await self.clock.sleep_ms(EVERY_MS)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._say("status", b"offline"), _FAREWELL_S)
+                async with asyncio.timeout(_FAREWELL_S):
+                    await self._say("status", b"offline")
 
     async def _say(self, topic: str, payload: bytes) -> None:
         await self.client.publish(f"{self.settings.topic}/{topic}", payload, retain=True)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vbms.config import LinkSettings
+from vbms.endings import end
 
 log = logging.getLogger("vbms")
 
@@ -90,10 +91,8 @@ class Recorder:
                     log.error("%s: cannot be written: %s", self.path, error.strerror)
 
     async def close(self) -> None:
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
-            self._writing = None
+        await end(self._writing)
+        self._writing = None
         try:
             await asyncio.to_thread(self.write)
         except OSError as error:

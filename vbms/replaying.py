@@ -5,7 +5,6 @@ gives the same each time. Nothing real is opened: no port, broker, page or state
 """
 
 import asyncio
-import contextlib
 import selectors
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import cast
 from vbms import plugs
 from vbms.app import Site
 from vbms.config import BatterySettings, InverterSettings, LinkSettings, Settings
+from vbms.endings import end
 from vbms.errors import ConfigError
 from vbms.lines import kinds
 from vbms.links.replay_link import ReplayLink
@@ -178,9 +178,7 @@ async def play(
                 now_s += step_s
                 show(site, now_s)
         finally:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await end(running)
             await site.close()
 
 

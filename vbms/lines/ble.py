@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from vbms.config import BatterySettings, LinkSettings
+from vbms.endings import end
 from vbms.errors import LinkError, SilentError, VbmsError
 from vbms.lines.battery import BatteryLine, Counted, Deliver, voice
 from vbms.lines.ble_session import BleUnit
@@ -355,9 +356,7 @@ class BleLine(BatteryLine):
     async def _stop(self, unit: BleUnit) -> None:
         session, unit.session = unit.session, None
         unit.connection = None
-        if session is not None:
-            session.cancel()
-            await asyncio.gather(session, return_exceptions=True)
+        await end(session)
         unit.turn.is_up = False
 
     async def _end_all(self) -> None:

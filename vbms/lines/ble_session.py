@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from vbms.config import BatterySettings
+from vbms.endings import end
 from vbms.errors import VbmsError
 from vbms.lines.ble_turns import Turn
 from vbms.lines.polled import polled_unit
@@ -85,8 +86,7 @@ class BleUnit:
                         log.error("%s: its session failed", turn.name, exc_info=error)
                     return str(error)
         finally:
-            runner.cancel()
-            await asyncio.gather(runner, return_exceptions=True)
+            await end(runner)
             await connection.end()
 
     def _loop(

@@ -4,10 +4,10 @@ Each owns its link and its task; neither can be taken down by the other's faults
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 
+from vbms.endings import end
 from vbms.loops.hold import hold_open
 from vbms.ports import Clock, Link
 
@@ -55,10 +55,7 @@ class Line:
             self.first_try.set_result(is_open)
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await end(self._task)
+        self._task = None
         self.link.close()
         self.is_open = False

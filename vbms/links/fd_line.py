@@ -112,7 +112,8 @@ class FdLine:
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_writer(self._fd, _set, ready)
         try:
-            await asyncio.wait_for(ready, _WRITE_S)
+            async with asyncio.timeout(_WRITE_S):
+                await ready
         except TimeoutError:
             raise LinkError(f"{self.where} takes no bytes: is the adapter stuck?") from None
         finally:

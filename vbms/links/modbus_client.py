@@ -7,9 +7,10 @@ counted here and goes nowhere else, since each miss is an ERROR to it.
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
+from vbms.endings import end
 from vbms.errors import FrameError, LinkError, RefusedError, SilentError
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class ModbusLink:
         self._heard = 0
         self._spoilt = False
         try:
-            answer = await asyncio.wait_for(asked, (timeout_ms * 1000 + wire_us) / 1_000_000)
+            answer = await _within((timeout_ms * 1000 + wire_us) / 1_000_000, asked)
         except (TimeoutError, ModbusException) as error:
             if not self.connected:
                 raise LinkError(f"{self.port or self.host}: the connection is gone") from None
@@ -185,6 +186,18 @@ class ModbusLink:
         if self.trace is not None:
             self.trace(sending, data)
         return data
+
+
+async def _within(seconds: float, asked: Coroutine[Any, Any, Any]) -> Any:
+    """In a task of its own: a cancellation that pymodbus loses is not lost to us."""
+    task = asyncio.create_task(asked)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        await end(task)
 
 
 def _guard(client: "Client", link: ModbusLink) -> None:

@@ -158,7 +158,8 @@ class MqttClient:
             self._raise_if_gone()
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout_ms / 1000)
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await self._wake.wait()
         if self._waiting:
             return self._waiting.popleft()
         self._raise_if_gone()

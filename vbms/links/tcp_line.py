@@ -30,9 +30,8 @@ class TcpLine(FdLine):
         self.close()
         loop = asyncio.get_running_loop()
         try:
-            found = await asyncio.wait_for(
-                loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM), _CONNECT_S
-            )
+            async with asyncio.timeout(_CONNECT_S):
+                found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError) as error:
             reason = str(error) or "no answer from the name server"
             raise LinkError(f"host {self.host} is not known ({reason}): correct host:") from None
@@ -55,9 +54,8 @@ class TcpLine(FdLine):
     async def _connect(self, sock: socket.socket, address: tuple[object, ...]) -> socket.socket:
         try:
             sock.setblocking(False)
-            await asyncio.wait_for(
-                asyncio.get_running_loop().sock_connect(sock, address), _CONNECT_S
-            )
+            async with asyncio.timeout(_CONNECT_S):
+                await asyncio.get_running_loop().sock_connect(sock, address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in (*_PROBES, ("TCP_USER_TIMEOUT", _DEAD_MS)):

@@ -40,7 +40,8 @@ class Command:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.communicate(), 1)
+                    async with asyncio.timeout(1):
+                        await process.communicate()
         _judge(argv[0], process.returncode, said)
 
     def force_off(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 
+from vbms.endings import end
 from vbms.errors import LinkError
 from vbms.ports import Clock
 from vbms.relays.output import Output
@@ -71,10 +72,7 @@ class Switch:
     async def close(self) -> None:
         """Off, whatever was wanted, and let go."""
         self.wanted = False
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         try:
             async with asyncio.timeout(_LAST_S):
                 await self._put()

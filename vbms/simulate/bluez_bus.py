@@ -51,7 +51,8 @@ class PrivateBus:
         )
         assert self._daemon.stdout is not None
         try:
-            said = await asyncio.wait_for(self._daemon.stdout.readline(), _START_S)
+            async with asyncio.timeout(_START_S):
+                said = await self._daemon.stdout.readline()
         except TimeoutError:
             said = b""
         if not said:

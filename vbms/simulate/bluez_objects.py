@@ -54,7 +54,8 @@ class Objects:
         if bus is not None:
             bus.disconnect()
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(bus.wait_for_disconnect(), 1)  # type: ignore[no-untyped-call]
+                async with asyncio.timeout(1):
+                    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     def add_object(self, path: str, interface: str, held: dict[str, Variant]) -> None:
         self.tree.setdefault(path, {})[interface] = held

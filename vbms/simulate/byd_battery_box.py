@@ -264,7 +264,8 @@ class BatteryBoxServer:
         heard = b""
         while self._server is not None:
             try:
-                chunk = await asyncio.wait_for(reader.read(300), _FORGET_S)
+                async with asyncio.timeout(_FORGET_S):
+                    chunk = await reader.read(300)
             except TimeoutError:
                 heard = b""
                 continue

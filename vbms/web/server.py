@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 
+from vbms.endings import end
 from vbms.web.routes import MOST_HEAD, make_app
 from vbms.web.socket import serve as serve_socket
 
@@ -82,15 +83,10 @@ class WebServer:
 
     async def stop(self) -> None:
         """Stop listening and drop who is still connected."""
-        if self._retry is not None:
-            self._retry.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._retry
+        await end(self._retry)
         if self._server is not None:
             self._server.close()
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await end(*self._open)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(
