@@ -231,6 +231,39 @@ def test_limits_only_fall_while_a_unit_is_silent_for_ten_minutes() -> None:
     assert bench.out.charge_reasons[0].unit == "b" and bench.out.charge_reasons[0].rule == "blind"
 
 
+def test_a_second_silent_unit_frees_nothing_for_the_first() -> None:
+    """The fullest fresh unit keeps the silent one's limit low, and does so when it is silent too."""
+    bench = Bench(profile("a"), profile("b"), profile("c"))
+    for key, cell in (("a", 3340), ("b", 3350), ("c", 3375)):
+        bench.say[key] = {"cells_mv": (cell,) * 16, "voltage_mv": cell * 16}
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(100)
+    before = bench.out.charge_limit_ma
+    assert before == 1960 * 3  # 0.1 C of 49 Ah at 3375 mV, of a third of the bank
+    bench.muted.add("c")
+    for second in range(500):
+        bench.second()
+        assert bench.out.charge_limit_ma <= before, second
+        before = bench.out.charge_limit_ma
+    assert before > 0
+
+
+def test_a_second_silent_unit_tells_the_room_of_a_long_silent_one() -> None:
+    """After ten minutes a unit is as cold as the coldest that was heard: also if that one is silent."""
+    bench = Bench(profile("a"), profile("b"), profile("c"))
+    bench.say["c"] = {"temps_mc": (4000, 4000)}
+    bench.run(10)
+    bench.muted.add("b")
+    bench.run(700)
+    before = bench.out.charge_limit_ma
+    bench.muted.add("c")
+    for second in range(599):
+        bench.second()
+        assert bench.out.charge_limit_ma <= before, second
+        before = bench.out.charge_limit_ma
+
+
 def test_all_silent_zero_at_once_then_silence_then_back() -> None:
     bench = two()
     bench.run(10)

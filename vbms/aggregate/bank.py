@@ -10,7 +10,7 @@ young again. Called once a second, and at once after a frame that lowered a limi
 from vbms.aggregate import alarms
 from vbms.aggregate.admission import Admission
 from vbms.aggregate.alarm_rows import rows_of, tell
-from vbms.aggregate.freshness import Life, reference_mv
+from vbms.aggregate.freshness import Life, lately, reference_mv
 from vbms.aggregate.latches import Latches
 from vbms.aggregate.limits import CHARGE, DISCHARGE, Surroundings
 from vbms.aggregate.member import (
@@ -160,7 +160,7 @@ class Bank:
         around = Surroundings([unit for unit in units if unit.state == FRESH])
         for unit in units:
             unit.life.watch_evidence(unit, around, passed)
-        out = merge(units, self.profile)
+        out = merge(units, self.profile, lately(units))
         if out.n_fresh == out.n_total or self.up_ms >= self.profile.start_ms:
             self.begun = True
         self._finish(out, units, reference)

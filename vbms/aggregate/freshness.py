@@ -12,7 +12,7 @@ Also here: whether a fresh unit is really on the bus (its voltage is the others'
 bus has been neither full nor empty, which is what frees the limit of a unit that went silent.
 """
 
-from vbms.aggregate.limits import CHARGE, DISCHARGE, Surroundings
+from vbms.aggregate.limits import CHARGE, DISCHARGE, LONG_SILENT_MS, Surroundings
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED
 
 TYPE_CHECKING = False
@@ -143,3 +143,18 @@ def reference_mv(members: "Sequence[Member]") -> int | None:
             return heard[0].voltage_mv if a >= b else heard[1].voltage_mv
     rows = sorted([snap.voltage_mv or 0 for snap in heard])
     return rows[(len(rows) - 1) // 2]
+
+
+def lately(members: "Sequence[Member]") -> Surroundings:
+    """What the fresh units tell, and what those told last that have been silent for ten minutes.
+
+    A silent unit is judged by the others. One of these falling silent in its turn must not take
+    with it the voltage and the temperatures that kept the first one's limit low.
+    """
+    near = [member for member in members if member.state == FRESH]
+    if near:
+        for member in members:
+            known = member.state not in (FRESH, DISABLED) and not member.is_out()
+            if known and member.age_ms <= LONG_SILENT_MS:
+                near.append(member)
+    return Surroundings(near)

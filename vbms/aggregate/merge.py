@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from vbms.aggregate.virtual import Reason
 
 
-def merge(units: "Sequence[Member]", bank: "BankProfile") -> VirtualBattery:
-    """The bank as one battery; limits are final but for what a governor does over time."""
+def merge(
+    units: "Sequence[Member]", bank: "BankProfile", around: "Surroundings | None" = None
+) -> VirtualBattery:
+    """The bank as one battery; limits are final but for what a governor does over time.
+
+    around: by what silent units are judged; None: by what the fresh ones tell.
+    """
     fresh = [unit for unit in units if unit.state == FRESH]
     held = [unit for unit in units if unit.state == HOLD]
     out = VirtualBattery(name=bank.name)
@@ -42,7 +47,7 @@ def merge(units: "Sequence[Member]", bank: "BankProfile") -> VirtualBattery:
     _charge(out, units, fresh, held)
     _extremes(out, fresh, held)
     _voltages(out, units, fresh, held)
-    around = Surroundings(fresh)
+    around = around or Surroundings(fresh)
     limit = _limit(units, fresh, around, CHARGE, bank.max_charge_ma)
     out.charge_limit_ma, out.charge_reasons = limit
     limit = _limit(units, fresh, around, DISCHARGE, bank.max_discharge_ma)
