@@ -73,7 +73,10 @@ async def test_a_battery_that_falls_silent_is_one_line_a_step(
         "one: silent for 41 s, retired",
     ]
     alarms = [row[5] for row in running.site.journal.events.rows() if row[2] == "alarm"]
-    assert "unit lost (warning)" in alarms and "unit retired (warning)" in alarms
+    assert "unit lost (warning): silent for 16 s" in alarms
+    assert "unit retired (warning): was silent for 40 s, not acknowledged" in alarms
+    shown = {row[0]: row[5] for row in running.site.view.alarm_rows()}
+    assert shown["unit_retired"] == "was silent for 40 s, not acknowledged"
 
 
 async def test_the_bank_says_what_zero_means(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import logging
 from vbms import events
 from vbms.aggregate.controller import Controller
 from vbms.aggregate.member import RETIRED
+from vbms.alarm_text import spoken
 from vbms.config import BatterySettings, Settings
-from vbms.journal import Journal, spoken
+from vbms.journal import Journal
 from vbms.state import State, wall_s
 
 _SECTION = "acknowledged"

@@ -12,6 +12,7 @@ from vbms.aggregate.bank import Bank, Unit
 from vbms.aggregate.limits import CHARGE, DISCHARGE
 from vbms.aggregate.member import DISABLED, FRESH, HOLD, JOINING, LOST, RETIRED
 from vbms.aggregate.virtual import NORMAL, PARTIAL, ZERO, Reason, VirtualBattery
+from vbms.alarm_text import reason_of, spoken
 from vbms.events import Events
 from vbms.web.shapes import reason_text
 
@@ -56,16 +57,12 @@ _CONTROLLED = {
 }
 
 
-def spoken(seconds: int) -> str:
-    """A time as people say it."""
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
-
-
 class Journal:
     """Sees every tick and every dropped frame, and writes the changes."""
 
     def __init__(self) -> None:
-        self.alarms: dict[tuple[int, str], tuple[int, str]] = {}  # (bit, unit) -> level, since
+        # (bit, unit or bank) -> level, since when, why at this level
+        self.alarms: dict[tuple[int, str], tuple[int, str, str]] = {}
         self.events = Events()
         self._told: dict[str, bool] = {}  # by inverter: whether it is told anything
         self._asks: dict[str, bool] = {}  # by inverter: whether it asks
@@ -109,7 +106,7 @@ class Journal:
             if name not in bank.units:
                 del self._states[name]
                 self.say(logging.INFO, events.UNIT, name, "no longer in the configuration")
-        self._alarms(virtual)
+        self._alarms(bank, virtual)
         if state != self._bank_state:
             bad = state not in (NORMAL, PARTIAL) and self._bank_state in (NORMAL, PARTIAL)
             text = "%s, %d of %d units fresh" % (state, virtual.n_fresh, virtual.n_total)
@@ -164,16 +161,18 @@ class Journal:
             return
         self.say(level, events.UNIT, unit.key, text)
 
-    def _alarms(self, virtual: VirtualBattery) -> None:
+    def _alarms(self, bank: Bank, virtual: VirtualBattery) -> None:
         now = {(bit, unit): level for bit, level, unit in virtual.alarms}
         for (bit, name), level in now.items():
             before = self.alarms.get((bit, name))
             if before is None or before[0] != level:
                 since = before[1] if before else iso_now()
-                self.alarms[(bit, name)] = (level, since)
+                why = reason_of(bit, name, bank, virtual)
+                self.alarms[(bit, name)] = (level, since, why)
                 what = alarms.named(bit)[0].replace("_", " ")
                 grave = logging.ERROR if level == alarms.CRITICAL else logging.WARNING
-                self._alarm(grave, bit, name, f"{what} ({LEVELS[level]})")
+                text = f"{what} ({LEVELS[level]})"
+                self._alarm(grave, bit, name, f"{text}: {why}" if why else text)
         for bit, name in [key for key in self.alarms if key not in now]:
             del self.alarms[(bit, name)]
             what = alarms.named(bit)[0].replace("_", " ")

@@ -120,11 +120,11 @@ class View:
     def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
         return deye_rs485.words(battery)
 
-    def alarm_rows(self) -> list[tuple[str, int, str | None, str, str]]:
+    def alarm_rows(self) -> list[tuple[str, int, str | None, str, str, str]]:
         now = iso_now()
         return [
-            (alarms.named(bit)[0], level, unit, since, now)
-            for (bit, unit), (level, since) in sorted(self._site.journal.alarms.items())
+            (alarms.named(bit)[0], level, unit, since, now, why)
+            for (bit, unit), (level, since, why) in sorted(self._site.journal.alarms.items())
         ]
 
     def events(self) -> list[Event]:

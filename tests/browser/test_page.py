@@ -258,7 +258,7 @@ async def test_the_phase_of_the_charge_and_what_a_person_may_ask(page: Browser) 
         assert await page.run("document.querySelector('#fill-up').hidden") is True
         site.virtual.phase = "float"
         site.virtual.silenced = True
-        site.extra_alarms = [("disobey", 2, "bank", "2026-11-24T01:00:00Z", "")]
+        site.extra_alarms = [("disobey", 2, "bank", "2026-11-24T01:00:00Z", "", "why")]
         await page.wait("document.querySelector('#fill-up').checkVisibility()")
         assert "full, kept there" in await page.text("#dvl")
         await page.do("click", on="#fill-up")
@@ -329,7 +329,7 @@ async def test_fits_every_screen(page: Browser) -> None:
         (n, "2026-11-24T01:00:00Z", "unit", level, "byd-1", "a_long_word" * 9)
         for n, level in enumerate(("info", "warning", "error"), 1)
     ]
-    site.extra_alarms = [("unit_retired", 1, "byd-1", "2026-11-24T01:00:00Z", "")]
+    site.extra_alarms = [("unit_retired", 1, "byd-1", "2026-11-24T01:00:00Z", "", "why")]
     web = await start(site, page)
     try:
         await page.wait("document.querySelectorAll('#events li').length === 3")

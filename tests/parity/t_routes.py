@@ -143,7 +143,8 @@ class Site:
     def alarm_rows(self):
         at = "2026-11-24T01:00:00Z"
         return [
-            (alarms.named(bit)[0], level, unit, at, at) for bit, level, unit in self.last.alarms
+            (alarms.named(bit)[0], level, unit, at, at, "why")
+            for bit, level, unit in self.last.alarms
         ]
 
     def health(self):

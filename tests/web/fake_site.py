@@ -64,7 +64,7 @@ class FakeSite:
         self.chargers: list[object] = []
         self.cleared: list[str] = []
         self.offered: list[tuple[str, bool, object]] = []
-        self.extra_alarms: list[tuple[str, int, str | None, str, str]] = []
+        self.extra_alarms: list[tuple[str, int, str | None, str, str, str]] = []
 
     def feed(self, key: str, snap: Snapshot, frames: int = 1) -> None:
         for _ in range(frames):
@@ -97,10 +97,11 @@ class FakeSite:
     def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
         return battery.warnings & 0xFFFF, battery.protections & 0xFFFF, 0x0C00
 
-    def alarm_rows(self) -> list[tuple[str, int, str | None, str, str]]:
+    def alarm_rows(self) -> list[tuple[str, int, str | None, str, str, str]]:
         at = "2026-11-24T01:00:00Z"
         rows = [
-            (alarms.named(bit)[0], level, unit, at, at) for bit, level, unit in self.virtual.alarms
+            (alarms.named(bit)[0], level, unit, at, at, "why")
+            for bit, level, unit in self.virtual.alarms
         ]
         return rows + self.extra_alarms
 

@@ -190,7 +190,7 @@ class Bank:
         self.broken = True
         out = VirtualBattery(name=self.profile.name, state=ERROR, taken_ms=now_ms)
         out.n_total = len(self.units)
-        out.criticals = alarms.CONFIG
+        tell(out, [(alarms.CONFIG, alarms.CRITICAL, out.name)])
         return out
 
     def acknowledge(self, key: str) -> bool:

@@ -161,7 +161,7 @@ def units_json(site: "Site") -> str:
     return "[" + ",".join([_unit(row, alarms) for row in site.units()]) + "]"
 
 
-def _unit(row: "UnitRow", alarms: "Sequence[tuple[str, int, str | None, str, str]]") -> str:
+def _unit(row: "UnitRow", alarms: "Sequence[tuple[str, int, str | None, str, str, str]]") -> str:
     battery = shown(row)
     parts = _written(_BATTERY, battery)
     parts.append(("units", _object(_written(_COUNTS, battery))))
@@ -238,15 +238,13 @@ def shown(row: "UnitRow") -> VirtualBattery:
     return out
 
 
-def _alarms(rows: "Sequence[tuple[str, int, str | None, str, str]]", unit: str | None) -> str:
+def _alarms(rows: "Sequence[tuple[str, int, str | None, str, str, str]]", unit: str | None) -> str:
     """All alarms, or one unit's."""
     found = []
-    for alarm, level, owner, first, last in rows:
-        if unit is None or owner == unit:
-            found.append(
-                '{"alarm":%s,"level":%s,"unit":%s,"first":%s,"last":%s}'
-                % (plain(alarm), plain(level), plain(owner), plain(first), plain(last))
-            )
+    keys = ("alarm", "level", "unit", "first", "last", "reason")
+    for row in rows:
+        if unit is None or row[2] == unit:
+            found.append(_object([(key, plain(value)) for key, value in zip(keys, row)]))
     return "[" + ",".join(found) + "]"
 
 

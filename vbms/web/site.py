@@ -143,8 +143,8 @@ if TYPE_CHECKING:
         def words(self, battery: VirtualBattery) -> tuple[int, int, int]:
             """Its warning, protection and status words, as the DEYE registers have them."""
 
-        def alarm_rows(self) -> Sequence[tuple[str, int, str | None, str, str]]:
-            """(alarm, level 1..3, unit, first, last); wall times in ISO 8601, UTC."""
+        def alarm_rows(self) -> Sequence[tuple[str, int, str | None, str, str, str]]:
+            """(alarm, level 1..3, unit, first, last, why); wall times in ISO 8601, UTC."""
 
         def events(self) -> Sequence[tuple[int, str, str, str, str | None, str]]:
             """(number, wall time, kind, level, of what, text), newest first."""
