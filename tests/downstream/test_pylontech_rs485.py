@@ -161,6 +161,18 @@ def test_the_safe_side_of_every_rounding() -> None:
     assert codec.saturated == {}
 
 
+@pytest.mark.parametrize("command", [0x63, 0x92])
+def test_nothing_asks_to_be_charged_that_may_not_be(command: int) -> None:
+    number = "" if command == 0x63 else "02"
+    asks = 0x20 | (0x10 if command == 0x63 else 0x08)
+    for limit, status in ((100000, 0xC0 | asks), (0, 0x40)):
+        unit = module()
+        unit.charge_limit_ma = limit
+        bank = group(unit, charge_limit_ma=limit, force_charge=True, full_charge_request=True)
+        told = info(Codec(), command, bank, number)
+        assert told is not None and told[-1] == status
+
+
 def test_what_does_not_fit_saturates_and_is_counted() -> None:
     codec = Codec()
     big = {"cvl_mv": 67040, "voltage_mv": 66000, "current_ma": 900_000}

@@ -285,3 +285,15 @@ async def test_byd_says_who_it_is_as_soon_as_it_may() -> None:
     assert stage.bus.told[0][0] == 6.5
     assert stage.bus.told[0][1][0] == 0x250
     assert [at for at, ids in stage.bus.told if 0x110 in ids]
+
+
+async def test_byd_tells_everything_again_after_a_silence_and_to_a_new_inverter() -> None:
+    """Limits without an SOC for ten seconds would be half a battery."""
+    stage = Stage(byd_can.Codec())
+    stage.broadcaster.publish(healthy())
+    script = [(1.5, GREETING), (4.5, stage.publish(None)), (14.5, stage.publish(healthy()))]
+    await stage.play(*script, (21.5, GREETING), ends_s=24)
+    all_of_it = (0x110, 0x150, 0x1D0, 0x210, 0x190)
+    sets = [(at, ids) for at, ids in stage.bus.told if 0x110 in ids]
+    assert [at for at, ids in sets if ids == all_of_it] == [3, 15, 23]
+    assert [at for at, ids in sets if ids == (0x110,)] == [17, 19, 21]

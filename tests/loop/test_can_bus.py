@@ -279,10 +279,10 @@ async def test_an_interface_that_went_down_is_an_error_of_the_link(
 async def test_error_frames_are_counted_by_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     bus = BadBus()
     link = await opened(bus, monkeypatch)
-    bus.coming = [error_frame(0x80), error_frame(0x08), error_frame(0x04), error_frame(0x20)]
+    bus.coming = [error_frame(classes) for classes in (0x80, 0x08, 0x04, 0x10, 0x20)]
     await until(lambda: not bus.coming)
     await asyncio.sleep(0.05)
-    assert (link.errors["bus"], link.errors["no_ack"]) == (3, 1)
+    assert (link.errors["bus"], link.errors["no_ack"]) == (4, 1)
     bus.coming = [error_frame(0x40)]
     with pytest.raises(LinkError, match="bus-off"):
         for _ in range(20):

@@ -27,7 +27,6 @@ LINE = "vbms.lines.modbus_server"
 DRAWS = False  # for those who look on: told the whole, unless it is given a share
 LINKS = ("tcp",)  # host and port are where it listens
 PRESENT = ("bank",)
-DRAWS = False  # who reads it takes no share of the bank, unless its entry has one
 OPTIONS: "tuple[Option, ...]" = ()
 
 BANK = 1

@@ -329,10 +329,10 @@ class Codec:
             status |= frames.CHARGE_ENABLED
             if battery.force_charge:
                 status |= frames.CHARGE_NOW
+            if battery.full_charge_request:
+                status |= frames.FULL_CHARGE[command]
         if discharge:
             status |= frames.DISCHARGE_ENABLED
-        if battery.full_charge_request:
-            status |= frames.FULL_CHARGE[command]
         if cvl is not None and cvl <= 0:
             cvl = None  # 0 V is never told
         return [cvl, battery.dvl_mv, charge, discharge, status]

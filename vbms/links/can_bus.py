@@ -47,7 +47,8 @@ LATE = "late"  # sets that were left out because this machine was too slow
 KINDS = (QUEUE_FULL, BUS, BUS_OFF, NO_ACK, REFUSED, BAD_FRAME, FLOOD, LATE)
 
 # Classes of SocketCAN's error frames (linux/can/error.h).
-_CLASSES = ((0x040, BUS_OFF), (0x020, NO_ACK), (0x08C, BUS))  # bus error, protocol, controller
+# A bad wire shows in the transceiver (0x10), else bus error, protocol, controller.
+_CLASSES = ((0x040, BUS_OFF), (0x020, NO_ACK), (0x09C, BUS))
 
 
 class CanBus:

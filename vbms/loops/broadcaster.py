@@ -42,7 +42,7 @@ class Broadcaster:
         self._frames: Sequence[Message] = ()
         self._owed: tuple[int, ...] = ()  # asked for while nothing might be told
         self._greeted = codec.waits is None
-        self._turn = 0  # periods since the greeting
+        self._turn = 0  # periods since everything was told: the greeting, a silence's end
         self._due_us = 0
         self._since_ms = 0  # from when on the heartbeat is waited for
         self._missed = False
@@ -53,6 +53,8 @@ class Broadcaster:
         frames: Sequence[Message] = ()
         if battery is not None:
             frames = self.codec.messages(battery)
+        if frames and not self._frames:
+            self._turn = 0
         self._frames = frames
         if frames and self._owed:
             self._answer(self._owed)
@@ -116,7 +118,7 @@ class Broadcaster:
             return
         self.counters[HEARD] += 1
         self._alive()
-        if can_id == self.codec.waits and not self._greeted:
+        if can_id == self.codec.waits and (wanted or not self._greeted):
             self._greeted = True
             self._turn = 0
         if not wanted:
