@@ -40,6 +40,18 @@ def test_the_laws_hold_on_the_lines(seed: int) -> None:
     lived.close()
 
 
+@pytest.mark.parametrize(("soc", "least"), [(0.08, 0.8), (0.5, 0.99)])
+def test_a_healthy_site_is_available(soc: float, least: float) -> None:
+    """Without a fault nearly all that is wanted is allowed, down to the last slope of the curve;
+    that an empty battery rests is no loss."""
+    lived = Lived(1, every_s=0.0, soc=soc)
+    lived.live(4000)
+    report = lived.report()
+    assert report["availability"]["discharge"] > least
+    assert report["violations"] == report["trips"] == report["cells_beyond"] == {}
+    assert lived.site.controller.steering.gauge.empty is (soc < 0.1)
+
+
 @pytest.mark.parametrize("mode", ["direct", "bytes"])
 def test_a_seed_replays_exactly(mode: str) -> None:
     """The same decisions at every tick: of the same clock, and of one with another origin (I20)."""

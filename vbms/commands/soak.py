@@ -25,7 +25,7 @@ from vbms.soak.lived import EVERY_S, Lived
 )  # fmt: skip
 @click.option(
     "--every", "every_s", type=click.FloatRange(0), default=EVERY_S, show_default=True,
-    help="Seconds between two faults, on average; 0: none.",
+    help="Seconds between two faults, on average; 0: none, a healthy site.",
 )  # fmt: skip
 @click.option("--mild", is_flag=True, help="16 to 28 degrees C, whatever the seed says.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each seed.")

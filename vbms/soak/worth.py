@@ -17,12 +17,15 @@ class Worth:
         self.allowed_a = [0.0, 0.0]
 
     def sample(self, told: "VirtualBattery | None") -> None:
-        """One moment; while a full battery floats nothing counts."""
+        """One moment; while a full battery floats, or an empty one rests, nothing counts."""
         world = self.site.world
-        charge = self.site.controller.steering.charge
+        steering = self.site.controller.steering
+        charge = steering.charge
         wish = world.inverter.wish_a
         direction = CHARGE if wish > 0 else DISCHARGE
         if direction == CHARGE and charge.wants_float() and charge.phase != WAIT:
+            return
+        if direction == DISCHARGE and steering.gauge.empty:
             return
         best = 1e9
         whole = 0.0
