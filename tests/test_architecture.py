@@ -43,6 +43,11 @@ ROOMS: list[tuple[str, frozenset[str], frozenset[str]]] = [
     ("vbms/upstream/jk02_names.py", CODEC | {"vbms.upstream.jk02", "vbms.upstream.jk04"}, PURE),
     ("vbms/downstream/", INVERTER, PURE),
     ("vbms/downstream/modbus_", INVERTER | {"vbms.downstream.safe_side"}, PURE),
+    (
+        "vbms/downstream/modbus_map.py",
+        INVERTER | {"vbms.downstream.safe_side", "vbms.downstream.modbus_rows"},
+        PURE,
+    ),
     ("vbms/downstream/byd_can.py", INVERTER | {"vbms.downstream.permission"}, PURE),
     (
         "vbms/downstream/pylontech_",

@@ -15,6 +15,7 @@ import struct
 from vbms.aggregate.virtual import NORMAL, PARTIAL, ZERO
 from vbms.downstream.safe_side import DANGEROUS, FITS, LIMITS, MICRO, QUANTITIES, to_raw
 from vbms.errors import FrameError, RefusedError
+from vbms.wire.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,8 +112,8 @@ class Codec:
             battery.warnings & 0xFFFFFFFF,
             (battery.protections | battery.criticals) & 0xFFFFFFFF,
             battery.criticals & 0xFFFFFFFF,
-            _text(battery.model, 16),
-            _text(battery.serial, 24),
+            printable(battery.model, 16),
+            printable(battery.serial, 24),
         )
 
     def values(self, registers: bytes) -> "Decoded":
@@ -165,13 +166,6 @@ class Codec:
         else:
             found["registers"] = list(struct.unpack(">%dH" % (len(body) // 2), body))
         return found
-
-
-def _text(text: str | None, size: int) -> bytes:
-    """Printable ASCII, filled with 00."""
-    codes = [ord(letter) for letter in (text or "")[:size]]
-    raw = bytes([code if 32 <= code < 127 else 63 for code in codes])
-    return raw + bytes(size - len(raw))
 
 
 def _read_text(raw: bytes) -> str:

@@ -24,6 +24,7 @@ from vbms.downstream.pylontech_read import Reader
 from vbms.errors import ConfigError
 from vbms.options import CHOICE, INT, TEXT, Option
 from vbms.wire import pylon_ascii
+from vbms.wire.printable import printable
 from vbms.wire.pylon_ascii import BATTERY, Message, build
 
 TYPE_CHECKING = False
@@ -128,8 +129,8 @@ class Codec:
         self._limit_unit = _SCALES[limit_scale]
         self._reader = Reader(_SCALES[current_scale], _SCALES[limit_scale])
         self._version = int(version, 16)
-        self._model = _ascii(model, 10)
-        self._maker = _ascii(maker, 20)
+        self._model = printable(model, 10)
+        self._maker = printable(maker, 20)
         self._software = bytes((software >> 8, software & 0xFF))
         self._firmware = bytes((firmware >> 16, firmware >> 8 & 0xFF, firmware & 0xFF))
 
@@ -255,7 +256,7 @@ class Codec:
         """16 characters; of a longer one the end, which tells units apart."""
         serial = "" if isinstance(module, Group) else module.serial
         serial = serial or "VB%014d" % (number - self._base + 1)
-        return _ascii(serial[max(0, len(serial) - 16) :], 16)
+        return printable(serial[max(0, len(serial) - 16) :], 16)
 
     # ---- values
 
@@ -373,10 +374,3 @@ def _tellable(battery: "VirtualBattery") -> bool:
             if (low is not None and value < low) or (high is not None and value > high):
                 return False
     return True
-
-
-def _ascii(text: str, size: int) -> bytes:
-    """Printable ASCII filled with NUL; what is not becomes a question mark."""
-    codes = [ord(letter) for letter in text[:size]]
-    plain = bytes([code if 32 <= code < 127 else 63 for code in codes])
-    return plain + bytes(size - len(plain))

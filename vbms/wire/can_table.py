@@ -11,6 +11,7 @@ name, but never to the wrong side: what would have to be told better than it is,
 import struct
 
 from vbms.integers import ceil_div, half_up, toward_zero
+from vbms.wire.printable import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Frame:
             words = values[text.name]
             if not isinstance(words, str):
                 return None
-            for at, byte in enumerate(ascii_of(words, text.size, text.fill)):
+            for at, byte in enumerate(printable(words, text.size, text.fill)):
                 data[text.at + at] = byte
         return bytes(data)
 
@@ -144,13 +145,6 @@ class Frame:
         for text in self.texts:
             found[text.name] = text_of(data[text.at : text.at + text.size])
         return found
-
-
-def ascii_of(text: str, size: int, fill: bytes) -> bytes:
-    """Printable ASCII of this length; what is not becomes a question mark."""
-    codes = [ord(letter) for letter in text[:size]]
-    codes = [code if 32 <= code < 127 else 63 for code in codes]
-    return bytes(codes) + fill * (size - len(codes))
 
 
 def text_of(raw: bytes) -> str:
