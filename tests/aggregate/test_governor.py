@@ -182,6 +182,19 @@ def test_a_unit_that_takes_too_much_trims_the_bank() -> None:
     assert charge(life) == 60_000
 
 
+def test_the_trim_slows_a_deaf_inverter_and_switches_nothing_off() -> None:
+    """I16: halved every 5 s it would be 0 within a minute, then on again, and off again."""
+    life = Life("ab")
+    life.run(100)
+    told = []
+    for _ in range(300):
+        life.run(1, a={"current_ma": 90_000}, b={"current_ma": 10_000})
+        told.append(charge(life))
+    assert told[0] == 120_000 and told[4] == 80_000  # x 60 A / 90 A after 5 s
+    assert min(told) == 1_000 and told[-100:] == [1_000] * 100
+    assert life.out.charge_enabled
+
+
 def test_a_lost_unit_takes_the_bank_down_in_its_tick_and_nothing_else_moves() -> None:
     life = Life("abc")
     life.run(120)
