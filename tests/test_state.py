@@ -43,6 +43,7 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
         b'{"vbms": 1, "sections": []}',
         b"\xff\xfe\x00",
         b"[" * 100_000,
+        b'{"vbms": 1, "sections": {"gone": {"a": NaN}}}',  # it could never be written again
         b'{"vbms": 1, "sections": {}, "x": "' + b"x" * state.MOST_BYTES + b'"}',
     ],
 )

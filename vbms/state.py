@@ -92,7 +92,7 @@ def _sections(data: bytes) -> dict[str, Section]:
     if len(data) > MOST_BYTES:
         raise ValueError(f"is longer than {MOST_BYTES} bytes")
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise ValueError("is damaged") from None
     if not isinstance(document, dict) or document.get("vbms") != FORMAT:
@@ -101,6 +101,10 @@ def _sections(data: bytes) -> dict[str, Section]:
     if not isinstance(sections, dict):
         raise ValueError("has no sections")
     return {str(owner): part for owner, part in sections.items() if isinstance(part, dict)}
+
+
+def _no_number(word: str) -> object:
+    raise ValueError(word)
 
 
 def _replace(path: Path, data: bytes) -> None:

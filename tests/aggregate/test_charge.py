@@ -46,6 +46,17 @@ def test_full_ends_two_percent_lower() -> None:
     assert life.out.soc_permille == 960
 
 
+def test_cables_between_inverter_and_cells_move_no_threshold_of_a_cell() -> None:
+    """With 2 V of them bulk at the inverter is 57.2 V, and the cells still end at 3.50 V."""
+    life = Life("a", cvl_offset_mv=2000, absorb_ms=60_000, balance_ms=120_000)
+    life.run(80)
+    runner = {"middle": 3480, "high": 3500, "current_ma": 20_000, "soc_permille": 960}
+    life.run(40, a=runner)
+    assert phase(life) == "absorb"
+    life.run(130, a=runner)
+    assert phase(life) == "float"
+
+
 def test_one_high_cell_is_not_full() -> None:
     life = Life("a")
     life.run(80)
@@ -279,4 +290,25 @@ def test_a_restart_goes_on_where_it_was() -> None:
     life.begin()
     life.controller.restore({"full": 7, "latches": [1], "zeros": "x", "since_full_ms": -1}, 5)
     life.run(12)
+    assert life.out.charge_limit_ma > 0
+
+
+def test_without_a_clock_what_stops_a_current_goes_on_and_full_does_not() -> None:
+    """A computer whose clock stands still while it is off, or went back, forgets no full cell."""
+    life = full()
+    life.run(5, a={"middle": 3440, "high": 3581, "soc_permille": 990})
+    kept = life.controller.dump()
+    for away in (None, 90_000_000):
+        life.begin()
+        life.controller.restore(kept, away)
+        life.run(40, a={"middle": 3440, "high": 3480, "soc_permille": 990})
+        assert "cell_latch" in {reason.rule for reason in life.out.charge_reasons}
+        assert life.out.charge_limit_ma == 0 and life.out.soc_permille == 990
+        life.run(150, a={"middle": 3400, "soc_permille": 990})
+        assert life.out.charge_limit_ma > 0  # it has rested
+    life.begin()
+    life.controller.restore({"zeros": [[3, 100_000], [0, 0]]}, None)
+    life.run(99)
+    assert life.out.charge_limit_ma == 0
+    life.run(8)
     assert life.out.charge_limit_ma > 0

@@ -244,6 +244,21 @@ def test_the_third_silence_of_a_day_ends_by_a_person() -> None:
     assert not judge.silenced
 
 
+def test_a_current_that_nobody_sees_is_not_gone() -> None:
+    judge = Obedience()
+    for _ in range(181):
+        judge.step(9000, 0, True, True, True, 1000)
+    for _ in range(600):
+        judge.step(None, 0, True, False, True, 1000)
+    assert judge.silenced
+    for second in range(60):
+        assert judge.silenced, second
+        judge.step(0, 0, True, False, True, 1000)
+    assert not judge.silenced
+    judge.step(None, 0, True, True, True, 1000)  # nor is it a current
+    assert judge.level == 0
+
+
 def test_where_there_is_no_number_only_a_zero_can_be_disobeyed() -> None:
     judge = Obedience()
     for _ in range(100):

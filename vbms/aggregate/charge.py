@@ -122,7 +122,7 @@ class Charge:
             return
         mean = out.voltage_mv // n
         top = out.cell_max_mv or 0
-        bulk = target_mv // n
+        bulk = (target_mv - bank.cvl_offset_mv) // n  # at the cells, without the cables
         full_mv = min(bank.full_cell_mv, bulk - 30)
         x = out.charge_limit_ma
         phase = self._before if self.phase == WAIT else self.phase

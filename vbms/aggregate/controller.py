@@ -141,10 +141,12 @@ class Steering:
         passed: int,
     ) -> None:
         for direction in (CHARGE, DISCHARGE):
-            flow = out.current_ma or 0
+            flow = out.current_ma
+            if flow is not None and direction == DISCHARGE:
+                flow = -flow
             told = out.charge_limit_ma if direction == CHARGE else out.discharge_limit_ma
             self.obedience[direction].step(
-                flow if direction == CHARGE else -flow,
+                flow,
                 told,
                 numbers[direction],
                 linked and out.n_fresh > 0,
@@ -318,12 +320,12 @@ class Controller:
         since = data.get("since_full_ms")
         if isinstance(since, int) and since >= 0:
             charge.since_full_ms = since + (away_ms or 0)
-        if away_ms is None or away_ms > _KEPT_MS:
-            return
         soc = data.get("full_soc")
-        if data.get("full") is True and isinstance(soc, int):
+        recent = away_ms is not None and away_ms <= _KEPT_MS
+        if recent and data.get("full") is True and isinstance(soc, int):
             charge.full_soc = soc
             self.steering.resume_full = True
+        # What stops a current goes on without a clock, too, and ends by itself when all is calm.
         latches = data.get("latches")
         if isinstance(latches, dict):
             for key in latches:
@@ -336,4 +338,4 @@ class Controller:
             for ramp, row in zip(self.steering.governor.ramps, zeros):
                 if isinstance(row, list) and len(row) == 2:
                     if isinstance(row[0], int) and isinstance(row[1], int):
-                        ramp.hold_zero(row[1] - away_ms, row[0])
+                        ramp.hold_zero(row[1] - (away_ms or 0), row[0])

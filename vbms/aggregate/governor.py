@@ -345,7 +345,7 @@ class Obedience:
 
     def step(
         self,
-        flow_ma: int,
+        flow_ma: int | None,
         told_ma: int,
         has_number: bool,
         linked: bool,
@@ -356,12 +356,15 @@ class Obedience:
         self._day = [age + passed for age in self._day if age + passed < 86400000]
         if self.silenced:
             self._silent_ms += passed
-            self._gone_ms = self._gone_ms + passed if abs(flow_ma) < 2000 else 0
+            # A current that nobody sees is not gone.
+            gone = flow_ma is not None and abs(flow_ma) < 2000
+            self._gone_ms = self._gone_ms + passed if gone else 0
             if self._silent_ms >= 300000 and self._gone_ms >= 60000 and not self.locked:
                 self.silenced = False
                 self._over_ms = self.level = 0
             return
-        if not linked or (told_ma and not has_number) or flow_ma * 10 <= told_ma * 11 + 50000:
+        flow = (flow_ma or 0) * 10
+        if not linked or (told_ma and not has_number) or flow <= told_ma * 11 + 50000:
             self._over_ms = self.level = 0
             return
         self._over_ms += passed
