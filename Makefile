@@ -1,5 +1,5 @@
 # make run      the program with the shipped vbms.yaml: simulated batteries, http://127.0.0.1:8080/
-# make test     every check and every test, as CI runs them
+# make test     every check and every test, as CI runs them, on two cores
 # make bench    the measured ratios, side by side in one run
 # make board    the shared files compiled for a board, with their sizes
 # make lint     the checks alone; make format: let ruff put things right
@@ -20,7 +20,7 @@ run: $(VENV)/.run
 
 test: tools lint
 	@$(BIN)/python firmware_mpy/build.py --brief
-	@exec $(BIN)/python -m pytest -q
+	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: $(VENV)/.test
 	@exec $(BIN)/python -m tests.bench

@@ -147,8 +147,10 @@ state_dir: {tmp_path}
         assert inverter.frames == count
         await until(lambda: inverter.frames > count)  # it comes back by itself
         assert not inverter.violations
-        assert line.requests == inverter.beats
-        assert line.link_stats(site.clock.now_ms())["frames_out"] == inverter.frames
+        # What is on its way has its time; all that was sent arrives, and nothing else.
+        await until(lambda: line.requests == inverter.beats)
+        stats = line.link_stats
+        await until(lambda: stats(site.clock.now_ms())["frames_out"] == inverter.frames)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
