@@ -297,3 +297,22 @@ async def test_byd_tells_everything_again_after_a_silence_and_to_a_new_inverter(
     sets = [(at, ids) for at, ids in stage.bus.told if 0x110 in ids]
     assert [at for at, ids in sets if ids == all_of_it] == [3, 15, 23]
     assert [at for at, ids in sets if ids == (0x110,)] == [17, 19, 21]
+
+
+async def test_byd_tells_an_inverter_that_greeted_before_anybody_listened(caplog: Any) -> None:
+    """Both come back after a power cut, the inverter sooner, and it greets once."""
+    caplog.set_level(logging.INFO)
+    stage = Stage(byd_can.Codec())
+    stage.broadcaster.publish(healthy())
+    words = [(at + 0.5, (0x091, bytes(8), False)) for at in range(1, 20)]
+    await stage.play(*words, ends_s=16)
+    assert stage.bus.told == [(13, (0x110, 0x150, 0x1D0, 0x210, 0x190)), (15, (0x110,))]
+    assert "greeted before" in caplog.text
+
+
+@pytest.mark.parametrize("codec", [byd_can.Codec(), pylontech_hv_can.Codec()])
+async def test_what_waits_to_be_spoken_to_does_not_claim_to_send(codec: Any, caplog: Any) -> None:
+    stage = Stage(codec)
+    stage.broadcaster.publish(healthy())
+    await stage.play(ends_s=70)
+    assert "not been heard for 60 s, nothing is sent before it is" in caplog.text

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EARLY_MS = 30  # how long before its second a set is handed to the link
 PAUSE_MS = 30000  # without a required heartbeat
+GREETED_MS = 10000  # an inverter that talks for so long has greeted before we listened
 
 HEARD = "heard"  # frames of an inverter to us
 FOREIGN = "foreign"  # others
@@ -42,6 +43,7 @@ class Broadcaster:
         self._frames: Sequence[Message] = ()
         self._owed: tuple[int, ...] = ()  # asked for while nothing might be told
         self._greeted = codec.waits is None
+        self._first_ms: int | None = None  # when the inverter was first heard
         self._turn = 0  # periods since everything was told: the greeting, a silence's end
         self._due_us = 0
         self._since_ms = 0  # from when on the heartbeat is waited for
@@ -121,6 +123,8 @@ class Broadcaster:
         if can_id == self.codec.waits and (wanted or not self._greeted):
             self._greeted = True
             self._turn = 0
+        elif not self._greeted:
+            self._listen_for_greeting()
         if not wanted:
             return
         if self._frames and not self.paused:
@@ -129,6 +133,22 @@ class Broadcaster:
             self._owed = wanted
         else:
             self.counters[STALE] += 1
+
+    def _has_periods(self) -> bool:
+        """Whether anything is told unasked."""
+        for can_id, _ in self._frames:
+            if self.codec.every_ms(can_id):
+                return True
+        return False
+
+    def _listen_for_greeting(self) -> None:
+        now = self.clock.now_ms()
+        if self._first_ms is None:
+            self._first_ms = now
+        if now - self._first_ms >= GREETED_MS:
+            self.log.info("%s: the inverter talks, it has greeted before vbms listened", self.name)
+            self._greeted = True
+            self._turn = 0
 
     def _alive(self) -> None:
         now = self.clock.now_ms()
@@ -158,11 +178,13 @@ class Broadcaster:
         required = policy == "required"
         if not self._missed:
             self._missed = True
+            words = "sending goes on"
+            if required:
+                words = "nothing is sent for a while"
+            elif not self._greeted or (self._frames and not self._has_periods()):
+                words = "nothing is sent before it is"
             self.log.warning(
-                "%s: the inverter has not been heard for %d s, %s",
-                self.name,
-                waited // 1000,
-                "nothing is sent for a while" if required else "sending goes on",
+                "%s: the inverter has not been heard for %d s, %s", self.name, waited // 1000, words
             )
         if required:
             self.paused = True
