@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
+# What hangs fails, and says where; ten thousand examples of a law take minutes.
+MOST_S := $(if $(HYPOTHESIS_PROFILE),7200,300)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test bench board lint format tools
@@ -20,7 +22,7 @@ run: $(VENV)/.run
 
 test: tools lint
 	@$(BIN)/python firmware_mpy/build.py --brief
-	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout $(MOST_S)
 
 bench: $(VENV)/.test
 	@exec $(BIN)/python -m tests.bench
