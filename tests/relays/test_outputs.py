@@ -87,6 +87,41 @@ def _status(pid: int) -> str:
         return "Z"
 
 
+async def test_an_off_that_is_not_done_at_the_end_outlives_us(tmp_path: Path) -> None:
+    """A slow way to the relay is no reason to leave a charger on."""
+    log = tmp_path / "log"
+    on = script(tmp_path, f"echo on >> {log}")
+    off = script(tmp_path, f"sleep 0.5; echo off >> {log}")
+    relay = Command(on, off, 5000)
+    await relay.put(True)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await relay.put(False)
+    relay.close()
+    await until(lambda: log.read_text() == "on\noff\n")
+    await relay.put(False)
+    relay.close()
+    await asyncio.sleep(0.7)
+    assert log.read_text() == "on\noff\noff\n"  # known to be off: it is not told again
+
+
+async def test_a_command_of_somebody_else_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that became another user, by sudo, is not ours to end."""
+    real, asked = os.killpg, []
+
+    def forbidden(group: int, sig: int) -> None:
+        asked.append(group)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", forbidden)
+    argv = script(tmp_path, "sleep 60")
+    with pytest.raises(LinkError, match="did not end within 0.1 s"):
+        await Command(argv, argv, 100).put(True)
+    real(asked[0], 9)
+
+
 class FakeChip:
     """A module like gpiod 2: lines that remember, and faults on demand."""
 
@@ -184,12 +219,15 @@ class Slow(Simulated):
         super().__init__()
         self.told: list[bool] = []
         self.fault: str | None = None
+        self.bug: Exception | None = None
         self.hang = False
 
     async def put(self, on: bool) -> None:
         self.told.append(on)
         if self.hang:
             await asyncio.sleep(60)
+        if self.bug:
+            raise self.bug
         if self.fault:
             raise LinkError(self.fault)
         await super().put(on)
@@ -245,6 +283,39 @@ async def test_a_hanging_switch_keeps_nobody_waiting(monkeypatch: pytest.MonkeyP
     await switch.start()
     await switch.close()
     assert time.monotonic() - began < 2 and switch.error is not None
+
+
+async def test_off_does_not_wait_for_an_on_that_hangs() -> None:
+    output = Slow()
+    switch = Switch("garage", output, MonotonicClock())
+    await switch.start()
+    output.hang = True
+    switch.want(True)
+    await until(lambda: output.told == [False, True])
+    output.hang = False
+    switch.want(False)
+    await until(lambda: output.told == [False, True, False], 2)
+    await until(lambda: switch.stands is False)
+    assert not switch.broken, "nothing failed: it was only not wanted any more"
+    await switch.close()
+
+
+async def test_a_driver_with_a_bug_is_broken_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(switching, "RETRY_MS", (10,))
+    output = Slow()
+    output.bug = KeyError("line")
+    switch = Switch("garage", output, MonotonicClock())
+    await switch.start()
+    await until(lambda: len(output.told) > 3)
+    assert switch.broken and switch.error == "KeyError('line')"
+    assert caplog.text.count("Traceback") == 1
+    output.bug = None
+    await until(lambda: switch.stands is False)
+    output.bug = KeyError("line")
+    await switch.close()
+    assert switch.broken
 
 
 async def test_repeating_tells_again() -> None:

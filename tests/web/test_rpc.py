@@ -266,5 +266,27 @@ async def test_what_changes_something_needs_the_token(site: FakeSite, web: WebSe
     assert (await http.post("/rpc/Config.Set", headers=header, body={})).json is True
 
 
+async def test_what_is_nested_without_end_is_no_call(
+    site: FakeSite, web: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "[" * 4000
+    client = TestClient(routes.make_app(site))
+    answer = await client.post("/rpc/Math.Add", headers={"Host": "localhost"}, body=text)
+    assert answer.status_code == 400
+    assert answer.json == {"error": "the arguments of Math.Add are a JSON object"}
+    socket = await opened(web)
+    for message in (
+        text,
+        '{"id": 7, "method": "Math.Add", "args": %s}' % ("[" * 900 + "]" * 900),
+        '{"id": %s, "method": "RPC.List"}' % ("[" * 900 + "]" * 900),
+        '{"id": NaN, "method": "RPC.List"}',  # what goes back has to be JSON
+    ):
+        await socket.send(1, message.encode())
+        _, data = await socket.read()
+        assert json.loads(data, parse_constant=pytest.fail)["error"]["code"] == 400
+    socket.close()
+    assert "Traceback" not in caplog.text
+
+
 def test_the_sample_key_is_the_rfcs() -> None:
     assert base64.b64decode("dGhlIHNhbXBsZSBub25jZQ==") == b"the sample nonce"

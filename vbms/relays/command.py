@@ -17,9 +17,11 @@ class Command:
         self._on = on
         self._off = off
         self._timeout_s = timeout_ms / 1000
+        self._is_off = False  # for certain
 
     async def put(self, on: bool) -> None:
         argv = self._on if on else self._off
+        self._is_off = False
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
@@ -37,12 +39,13 @@ class Command:
             raise LinkError(f"{argv[0]} did not end within {self._timeout_s:g} s") from None
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):  # ended; sudo
                     os.killpg(process.pid, signal.SIGKILL)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(1):
                         await process.communicate()
         _judge(argv[0], process.returncode, said)
+        self._is_off = not on
 
     def force_off(self) -> None:
         try:
@@ -59,7 +62,11 @@ class Command:
         _judge(self._off[0], done.returncode, done.stderr)
 
     def close(self) -> None:
-        pass
+        """Where off is not certain, it is told once more, by a program that outlives this one."""
+        if not self._is_off:
+            away = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)]
+            with contextlib.suppress(OSError):
+                os.posix_spawnp(self._off[0], self._off, os.environ, file_actions=away, setpgroup=0)
 
 
 def _judge(name: str, code: int | None, said: bytes) -> None:

@@ -38,6 +38,7 @@ class Switch:
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._switching_on: asyncio.Timeout | None = None
 
     async def start(self) -> None:
         """Off, now; what takes long, and all that follows, goes on in the background."""
@@ -50,6 +51,9 @@ class Switch:
         if on != self.wanted:
             self.wanted = on
             self._wake.set()
+            way, self._switching_on = self._switching_on, None
+            if way is not None:  # off does not wait for an on that takes its time
+                way.reschedule(asyncio.get_running_loop().time())
 
     @property
     def broken(self) -> bool:
@@ -102,11 +106,20 @@ class Switch:
     async def _put(self) -> None:
         wanted = self.wanted
         self.stands = None
+        way = asyncio.timeout(None)
         try:
-            await self.output.put(wanted)
+            async with way:
+                self._switching_on = way if wanted else None
+                await self.output.put(wanted)
         except LinkError as error:
             self._fail(str(error))
             return
+        except Exception as error:  # a bug of the driver's is no reason to give up on a relay
+            if not way.expired():
+                self._fail(repr(error), error)
+            return
+        finally:
+            self._switching_on = None
         self.stands = wanted
         if self.error is not None:
             word = "on" if wanted else "off"
@@ -114,10 +127,10 @@ class Switch:
             self.error = None
             self._tries = 0
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str, bug: Exception | None = None) -> None:
         self._tries += 1
         self._failed_ms = self._clock.now_ms()
         if why != self.error:
             word = "on" if self.wanted else "off"
-            log.error("%s: cannot be switched %s: %s", self.name, word, why)
+            log.error("%s: cannot be switched %s: %s", self.name, word, why, exc_info=bug)
             self.error = self._last_error = why

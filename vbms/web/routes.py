@@ -30,7 +30,7 @@ from vbms.web.guard import (
     session_of,
 )
 from vbms.web.relays import relays_json
-from vbms.web.rpc import answer, call
+from vbms.web.rpc import answer, call, parsed
 from vbms.web.shapes import bank_json, health_json, plain, units_json
 
 TYPE_CHECKING = False
@@ -202,7 +202,8 @@ def make_app(site: "Site", serve_socket: "Sockets | None" = None) -> App:
 
     async def rpc(request: Request, method: str) -> Response:
         asks = trust(request) if request.method == "POST" else nobody
-        code, text = await call(site, method, request.body, asks)
+        args = parsed(request.body) if request.body else {}
+        code, text = await call(site, method, args, asks)
         return json_answer(text, code) if code == 200 else refusal(code, text)
 
     async def socket(request: Request) -> Response:

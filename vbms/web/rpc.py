@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     Trust = Callable[[], Awaitable[bool]]  # whether who asks may change something
 
 
-async def call(
-    site: "Site", method: str, data: "bytes | str | None", trusted: "Trust"
-) -> "tuple[int, str]":
-    """(200, the result as JSON) or (status, why not). data: the arguments as JSON, or nothing."""
+def parsed(data: "bytes | str") -> object:
+    """What this JSON says; None for what is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RuntimeError):  # the latter for what is nested without end
+        return None
+
+
+async def call(site: "Site", method: str, args: object, trusted: "Trust") -> "tuple[int, str]":
+    """(200, the result as JSON) or (status, why not). args: from JSON, whatever they are."""
     name = method.lower()
     for known, read in _METHODS:
         if known.lower() == name:
@@ -34,10 +40,6 @@ async def call(
             continue
         if changes and not await trusted():
             return 401, "%s changes something: POST it, with the site's token (web.token)" % known
-        try:
-            args = json.loads(data) if data else {}
-        except ValueError:
-            args = None
         if not isinstance(args, dict):
             return 400, "the arguments of %s are a JSON object" % known
         try:
@@ -49,21 +51,19 @@ async def call(
 
 async def answer(site: "Site", text: str, trusted: "Trust") -> str:
     """One message of a WebSocket: what goes back. An id comes back as it was, else null."""
-    try:
-        asked = json.loads(text)
-    except ValueError:
-        asked = None
+    asked = parsed(text)
     if not isinstance(asked, dict):
         return _failed(None, 400, "a message is a JSON object: id, method, args")
     number = asked.get("id")
+    if number is not None and not isinstance(number, (int, str)):
+        return _failed(None, 400, "an id is a whole number or text")
     method = asked.get("method")
     if not isinstance(method, str):
         return _failed(number, 400, "a message names a method")
     args = asked.get("args")
     if args is None:
         args = asked.get("params")
-    data = json.dumps(args) if args is not None else ""
-    code, said = await call(site, method, data, trusted)
+    code, said = await call(site, method, {} if args is None else args, trusted)
     if code != 200:
         return _failed(number, code, said)
     return '{"id":%s,"result":%s}' % (json.dumps(number), said)
