@@ -201,7 +201,7 @@ class Journal:
         why = reason_text(reasons[0], direction)
         self._reasons[direction] = cause
         self._reason_ms[(direction, cause)] = virtual.taken_ms
-        text = "%s %.1f A: %s" % (NAMES[direction], limit_ma / 1000, why)
+        text = "%s %.1f A: %s" % (NAMES[direction], limit_ma // 100 / 10, why)
         self.say(logging.INFO, events.LIMIT, None, text)
 
     def inverter(self, name: str, told: bool, asked_ms: int | None, now_ms: int) -> None:

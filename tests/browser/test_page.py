@@ -322,6 +322,8 @@ async def test_a_page_that_fails_does_not_look_alive(page: Browser) -> None:
 
 async def test_fits_every_screen(page: Browser) -> None:
     site = full_bank()
+    site.feed("byd-1", good(temps_mc=[-25100 - n for n in range(8)]))
+    site.tick()
     gone, on, lost = Charger(), Charger(), Charger()
     on.on, on.state, lost.on, lost.state = True, "charge", None, "fault"  # type: ignore[assignment]
     site.chargers = [gone, on, lost]
@@ -333,6 +335,7 @@ async def test_fits_every_screen(page: Browser) -> None:
     web = await start(site, page)
     try:
         await page.wait("document.querySelectorAll('#events li').length === 3")
+        await page.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         for wide in (320, 390, 768, 1280):
             for scheme in ("light", "dark"):
                 await page.do("look", width=wide, height=800, scheme=scheme)
@@ -340,6 +343,7 @@ async def test_fits_every_screen(page: Browser) -> None:
                 # What is read against what: text on cards keeps a contrast of 4.5 to 1.
                 assert await page.run(CONTRAST) >= 4.5, scheme
         # By keyboard alone.
+        await page.run("document.querySelectorAll('details').forEach((d) => { d.open = false; })")
         await page.run("document.activeElement.blur()")
         await page.do("key", key="Tab")
         assert await page.run("document.activeElement.tagName") == "SUMMARY"

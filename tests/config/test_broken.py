@@ -56,6 +56,7 @@ BROKEN = [
     ("an inverter on a CAN link", changed(DEYE, "profile: deye_rs485, link: can}"), 19, "inverters[0].link", "does not run over can", "serial"),
     ("an inverter on a battery's line", changed(DEYE, "profile: deye_rs485, link: bms}"), 19, "inverters[0].link", "bms is the line of byd-1", "without batteries"),
     ("two inverters on one line", GOOD.replace("bank:", "  - {name: two, profile: deye_rs485, link: inv}\nbank:"), 20, "inverters[1].link", "taken by deye", "one inverter"),
+    ("a port without its folder", changed("    port: ", "    port: ttyUSB0 #"), 6, "links.jk.port", "ttyUSB0 is no device", "/dev/"),
     ("a kind of link", changed("kind: ble", "kind: bluetooth"), 9, "links.air.kind", "bluetooth is none", "serial, tcp, simulate, ble, can"),
     ("no kind of link", changed("    kind: serial\n", ""), 4, "links.jk.kind", "is missing", "serial"),
     ("no port", changed("    port: /dev/serial/by-id/not-here\n", ""), 4, "links.jk.port", "is missing", "a path"),

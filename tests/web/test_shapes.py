@@ -193,6 +193,7 @@ def test_reasons_read_well() -> None:
     assert say("temp", 4000) == "u: a cell at 4 °C"
     assert say("soc", 43) == "u: state of charge 4.3 %"
     assert say("c_rate", 500) == "u: its profile allows 0.5 C"
+    assert say("blind", 33891).endswith("counted on for 33.8 A")
     assert say("bms_limit", 200000) == "u: its BMS is set to 200 A"
     assert say("bms_limit", 51000, limit=0) == "u: its BMS asks for none"
 

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +14,7 @@ import click
 from vbms.commands.loading import load_or_exit
 from vbms.simulate import faults
 from vbms.simulate.can_checks import STYLES
+from vbms.simulate.deye_checks import EMPTY
 
 _HEAD = """\
 site: {name: demo}
@@ -164,13 +168,8 @@ async def _screen(site: object, seconds: float) -> None:
             await asyncio.sleep(1)
             shown_s += 1
             bank = site.view.bank()
-            rows = [columns, *inverter.table()]
-            widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-            text = [title + " " * 8 + site.view.state, ""]
-            text += [
-                "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows
-            ]
-            text += ["", inverter.summary(), ""]
+            table = inverter.table()
+            text = ["", inverter.summary(), ""]
             for direction, limit, reasons in (
                 (CHARGE, bank.charge_limit_ma, bank.charge_reasons),
                 (DISCHARGE, bank.discharge_limit_ma, bank.discharge_reasons),
@@ -181,10 +180,14 @@ async def _screen(site: object, seconds: float) -> None:
             for row in site.view.units():
                 age = "-" if row.age_ms is None else f"{row.age_ms / 1000:.0f} s"
                 text.append(f"{row.name:>9} {row.state:<9} {age:>6}")
+            head = [title + " " * 8 + site.view.state, ""]
             if log is not None:
-                sys.stdout.write("\x1b[H\x1b[J" + "\n".join(text + ["", *log.lines]) + "\n")
+                size = shutil.get_terminal_size()
+                lines = fitted(head, [columns, *table], text, log.lines, size)
+                sys.stdout.write("\x1b[H\x1b[J" + "\n".join(lines) + "\n")
             elif shown_s % 5 == 0:
-                sys.stdout.write("\n".join(text) + "\n\n")
+                lines = [*head, *_aligned([columns, *table]), *text]
+                sys.stdout.write("\n".join(lines) + "\n\n")
             sys.stdout.flush()
             if seconds and shown_s >= seconds:
                 site.stop()
@@ -192,6 +195,28 @@ async def _screen(site: object, seconds: float) -> None:
         polling.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await polling
+
+
+def fitted(
+    head: list[str],
+    rows: list[tuple[str, ...]],
+    text: list[str],
+    log: list[str],
+    size: os.terminal_size,
+) -> list[str]:
+    """What a terminal of this size can show without scrolling: addresses that answer nothing go
+    first, then the log's older lines, then its end."""
+    if len(head) + len(rows) + len(text) > size.lines - 2:
+        rows = [row for row in rows if row[1:] != EMPTY]
+    lines = [*head, *_aligned(rows), *text, ""]
+    room = max(size.lines - 1 - len(lines), 0)
+    lines += log[len(log) - min(room, len(log)) :]
+    return [line[: size.columns] for line in lines[: size.lines - 1]]
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
 
 
 class _Tail(logging.Handler):

@@ -69,6 +69,12 @@ def _read_path(option: Option, node: Scalar) -> str:
     return node.text
 
 
+def _read_device(option: Option, node: Scalar) -> str:
+    if not node.text.startswith("/") or not node.text.isprintable():
+        raise wrong(option, node, "is no device")
+    return node.text
+
+
 def _read_label(option: Option, node: Scalar) -> str:
     if not node.text.isprintable() or not 1 <= len(node.text.strip()) <= 60:
         raise wrong(option, node, "is no title")
@@ -145,6 +151,7 @@ NAME: Form = (TEXT, _read_name, "1..40 letters, digits, - _ or . without spaces"
 PROFILE: Form = (TEXT, _read_profile_name, "a file in profiles/, its name without .yaml")
 LABEL: Form = (TEXT, _read_label, "1..60 printable characters")
 PATH: Form = (TEXT, _read_path, "a path")
+DEVICE: Form = (TEXT, _read_device, "a path such as /dev/ttyUSB0, best one in /dev/serial/by-id/")
 BAUD: Form = (INT, _read_baud, ", ".join(str(baud) for baud in BAUDS))
 LISTEN: Form = (TEXT, _read_listen, "ADDRESS:PORT such as 127.0.0.1:8080, port 0..65535")
 HOST: Form = (TEXT, _read_host, "a name or an IP address, the port apart")

@@ -213,7 +213,7 @@ LINK_ROWS = (Key("kind", CHOICE, choices=LINK_KINDS, required=True, help="what t
 _LINE_BAUD = _baud("unset: what the profiles on it say")
 LINK_KEYS: dict[str, tuple[Key, ...]] = {
     "serial": (
-        _formed("port", forms.PATH, "best one in /dev/serial/by-id/", required=True),
+        _formed("port", forms.DEVICE, "a serial port", required=True),
         _LINE_BAUD,
     ),
     "tcp": (

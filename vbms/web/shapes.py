@@ -292,7 +292,10 @@ def reason_text(reason: "Reason", direction: int) -> str:
         if reason.cell is not None:
             text = text.replace("highest cell", "cell %d" % (reason.cell + 1))
             text = text.replace("lowest cell", "cell %d" % (reason.cell + 1))
-        text = text % ("?" if reason.value is None else write(reason.value))
+        value = reason.value
+        if value is not None and "%s A" in text:
+            value = value // 100 * 100  # tenths, never more than it is
+        text = text % ("?" if value is None else write(value))
     return "%s: %s" % (reason.unit, text) if reason.unit else text
 
 
