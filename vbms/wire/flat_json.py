@@ -22,9 +22,8 @@ _LONGEST = 30  # characters of a number
 
 def read_object(data: bytes) -> "dict[str, object]":
     """The object that `data` is. Raises FrameError for anything else."""
-    for byte in data:
-        if byte > 127:
-            raise FrameError("marker: byte %02x, only ASCII is JSON here" % byte)
+    if data and max(data) > 127:
+        raise FrameError("marker: byte %02x, only ASCII is JSON here" % max(data))
     reader = _Reader(str(data, "utf-8"))
     found = reader.group(True)
     if reader.at < len(reader.text):
@@ -38,28 +37,32 @@ class _Reader:
     def __init__(self, text: str):
         self.text = text
         self.at = 0
+        self._nested = False  # the value that is being read holds lists or objects of its own
 
     def _peek(self) -> str:
         text = self.text
-        while self.at < len(text) and text[self.at] in _SPACE:
-            self.at += 1
-        if self.at >= len(text):
-            raise FrameError("truncated: the object does not end")
-        return text[self.at]
+        at = self.at
+        while text[at : at + 1] in _SPACE:  # as nothing is, too
+            if at >= len(text):
+                raise FrameError("truncated: the object does not end")
+            at += 1
+        self.at = at
+        return text[at]
 
     def _expect(self, mark: str) -> None:
-        found = self._peek()
-        if found != mark:
-            raise FrameError("marker: %s at %d, not %s" % (repr(found), self.at, mark))
+        if self.text[self.at : self.at + 1] != mark:
+            found = self._peek()
+            if found != mark:
+                raise FrameError("marker: %s at %d, not %s" % (repr(found), self.at, mark))
         self.at += 1
 
     def _after(self, end: str) -> bool:
         """Behind a value: True at the end, False when a comma says that more comes."""
-        if self._peek() == end:
-            self.at += 1
-            return True
-        self._expect(",")
-        return False
+        mark = self._peek()
+        if mark != end and mark != ",":
+            raise FrameError("marker: %s at %d, not , or %s" % (repr(mark), self.at, end))
+        self.at += 1
+        return mark == end
 
     def group(self, outer: bool) -> "dict[str, object]":
         self._expect("{")
@@ -82,13 +85,13 @@ class _Reader:
         mark = self._peek()
         if mark == '"':
             return self._text()
-        if outer and mark in "[{":
-            start = self.at
-            flat = self._skip()
-            if not flat:
-                return SKIPPED
-            self.at = start
-            return self._list() if mark == "[" else self.group(False)
+        if mark in "[{":
+            if not outer:
+                self._nested = True
+                return self._skip()
+            self._nested = False
+            found = self._list() if mark == "[" else self.group(False)
+            return SKIPPED if self._nested else found
         if mark in _NUMBER:
             return self._number()
         for word, meaning in _WORDS:
@@ -112,10 +115,9 @@ class _Reader:
                 return SKIPPED
         return found
 
-    def _skip(self) -> bool:
-        """Go behind a list or an object; whether it holds no other."""
+    def _skip(self) -> object:
+        """Go behind a list or an object within another one."""
         closing = ""
-        deepest = 0
         while True:
             mark = self._peek()
             if mark == '"':
@@ -124,28 +126,28 @@ class _Reader:
             self.at += 1
             if mark in "[{":
                 closing += "]" if mark == "[" else "}"
-                deepest = max(deepest, len(closing))
-                if deepest > _DEEPEST:
+                if len(closing) >= _DEEPEST:
                     raise FrameError("payload: more than %d lists in each other" % _DEEPEST)
             elif mark in "]}":
                 if mark != closing[-1:]:
                     raise FrameError("marker: %s at %d closes nothing" % (mark, self.at - 1))
                 closing = closing[:-1]
                 if not closing:
-                    return deepest == 1
+                    return SKIPPED
 
     def _number(self) -> object:
         """An int; SKIPPED for a number that is none."""
-        start = self.at
-        while self.at < len(self.text) and self.text[self.at] in _NUMBER:
-            self.at += 1
-        text = self.text[start : self.at]
+        whole = self.text
+        start = at = self.at
+        while at < len(whole) and whole[at] in _NUMBER:
+            at += 1
+        self.at = at
+        text = whole[start:at]
         digits = text[1:] if text[:1] == "-" else text
         if not digits or digits[0] not in _DIGITS or len(text) > _LONGEST:
             raise FrameError("payload: %s is no number" % text[:_LONGEST])
-        for digit in digits:
-            if digit not in _DIGITS:
-                return SKIPPED
+        if not digits.isdigit():
+            return SKIPPED
         if len(digits) > 1 and digits[0] == "0":
             raise FrameError("payload: %s is no number" % text)
         return int(text)
@@ -153,6 +155,11 @@ class _Reader:
     def _text(self) -> str:
         self._expect('"')
         text = self.text
+        end = text.find('"', self.at)
+        found = text[self.at : max(end, self.at)]
+        if end >= 0 and "\\" not in found and min(found + " ") == " ":
+            self.at = end + 1
+            return found
         found = ""
         while True:
             if self.at >= len(text):
