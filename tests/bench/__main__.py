@@ -9,7 +9,7 @@ import importlib
 import sys
 import time
 
-MODULES = ("p1", "p3", "p4", "p5", "p6", "ascii", "can", "soak")
+MODULES = ("p1", "p3", "p4", "p5", "p6", "ascii", "can", "soak", "site")
 
 
 def main(names: list[str]) -> int:
