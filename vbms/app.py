@@ -71,6 +71,7 @@ class Site:
         self._reloading = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure = ""
+        self._unwritten = ""
 
     # ---- start and stop
 
@@ -242,17 +243,29 @@ class Site:
             self.virtual = self.controller.failed(now)
         slots = [(battery.slot, battery.name) for battery in self.settings.batteries]
         self._ladder.step(self.virtual, now, self.bank.up_ms)
+        self._switch(now)
+        chargers = self.panel.taken_ma(self.bank)
         for inverter in self.inverters.values():
+            inverter.chargers = chargers
             try:
                 inverter.tell(self.controller, self.virtual, slots, now)
             except Exception:
                 inverter.hush()
                 log.exception("%s: what it is to be told failed, silent", inverter.settings.name)
         self.view.state = self.state()
+        try:
+            self._write_down(now)
+            self._unwritten = ""
+        except Exception as error:  # no current depends on it: what is told goes on
+            if repr(error) != self._unwritten:
+                self._unwritten = repr(error)
+                log.exception("journal: what happened could not be written down")
+
+    def _write_down(self, now: int) -> None:
+        """What is told is told: the log, the events, what outlives a restart."""
         self.journal.tick(self.bank, self.virtual, self.view.state)
         for name, inverter in self.inverters.items():
             self.journal.inverter(name, not inverter.silent, inverter.asked_ms, now)
-        self._switch(now)
         self.acknowledged.keep(self.settings)
         self.charging.keep(now)
         self.kept.tick(now)

@@ -27,6 +27,7 @@ class Told(InverterLine):
     """A line without a wire."""
 
     pairs: Pairs = ()
+    asked_ms = None
 
     def publish(self, pairs: Pairs) -> None:
         self.pairs = pairs

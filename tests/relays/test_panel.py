@@ -10,6 +10,8 @@ import pytest
 from microdot.test_client import TestClient
 
 from tests.commands.test_ack import Clock, healthy
+from tests.lines.test_inverter import line
+from vbms.aggregate import alarms
 from vbms.aggregate.virtual import NORMAL, VirtualBattery
 from vbms.app import Site
 from vbms.config import load
@@ -114,6 +116,47 @@ async def test_a_merge_that_fails_and_a_decision_that_fails_are_off(
     await running.run(1, "one", "two")
     assert [on for on, _ in running.stands().values()] == [False, False]
     assert "relays: the decision failed" in caplog.text
+    await running.site.close()
+
+
+async def test_a_charger_s_amps_are_not_told_to_an_inverter_too(tmp_path: Path) -> None:
+    running = await Running(tmp_path).start()
+    whole = running.site.inverters["bank"] = line("deye_rs485")
+    each = running.site.inverters["each"] = line("deye_rs485", present="units")
+    seen = set()
+    for _ in range(90):
+        await running.run(1, "one", "two", current_ma=15000)  # 20 A and 10 A of chargers
+        on = {name for name, one in running.site.panel.relays.items() if one.relay.on}
+        seen.add(len(on))
+        limit = running.site.virtual.charge_limit_ma
+        taken = (20000 if "garage" in on else 0) + (10000 if "shed" in on else 0)
+        if whole.told is not None:
+            assert whole.told.charge_limit_ma <= max(0, limit - taken)  # from that tick on
+    assert max(seen) == 2
+    assert whole.told is not None and whole.told.charge_limit_ma == 70000
+    assert [told and told.charge_limit_ma for _, told in each.pairs] == [40000, 30000]
+    # Nobody takes what he may not: 100 A are 70 A of the inverter and 30 A of the chargers.
+    running.site.panel.relays["garage"].switch.stands = None
+    assert running.site.panel.taken_ma(running.site.bank)[""] == 30000  # it may still be on
+    await running.run(100, "one", "two", current_ma=50000)
+    assert not running.site.virtual.warnings & alarms.DISOBEY
+    running.site.inverters.clear()  # they have no line to stop
+    await running.site.close()
+
+
+async def test_what_cannot_be_written_down_changes_nothing_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await Running(tmp_path).start()
+    told = running.site.inverters["bank"] = line("deye_rs485")
+    await running.run(70, "one", "two")
+    caplog.set_level(logging.ERROR)
+    monkeypatch.setattr("vbms.journal.Journal.tick", lambda *_: 1 / 0)
+    await running.run(10, "one", "two")
+    await running.run(12, "one")
+    assert caplog.text.count("could not be written down") == 1
+    assert told.told is not None and told.state == "partial"
+    running.site.inverters.clear()
     await running.site.close()
 
 

@@ -38,6 +38,9 @@ class InverterLine(Line):
         self.state = "starting"
         self.silent = True
         self.told: VirtualBattery | None = None
+        self.chargers: dict[
+            str, int
+        ] = {}  # mA that others charge with: of the bank (""), a battery
         driver = downstream.load(settings.protocol)
         wanted = settings.options.get("modules", "units") == "units"
         # Shards and the cap on their sum are for protocols that have addresses for them.
@@ -104,7 +107,7 @@ class InverterLine(Line):
             for address, key in slots:
                 alone = whole if bank.broken else controller.solo(key)
                 ladder = self._ladder(key, bank)
-                units.append((address, self._part(ladder.step(alone, now_ms, bank.up_ms))))
+                units.append((address, self._part(ladder.step(alone, now_ms, bank.up_ms), key)))
                 states.append(ladder.state)
             pairs = self.presenter.present(None, units)
             told = [state for (_, battery), state in zip(units, states) if battery is not None]
@@ -130,9 +133,22 @@ class InverterLine(Line):
         self.silent = all(battery is None for _, battery in pairs)
         self.publish(pairs)
 
-    def _part(self, battery: VirtualBattery | None) -> VirtualBattery | None:
-        """What of it is this inverter's: others may draw from the same batteries."""
-        return None if battery is None else part_of(battery, self.settings.share_ppht)
+    def _part(self, battery: VirtualBattery | None, key: str = "") -> VirtualBattery | None:
+        """What of it is this inverter's: others may charge or draw from the same batteries.
+
+        key: of the battery where it is not the bank.
+        """
+        if battery is None:
+            return None
+        taken = self.chargers.get(key, 0)
+        if taken:
+            limit = max(0, battery.charge_limit_ma - taken)
+            battery = battery.copy(
+                charge_limit_ma=limit,
+                charge_enabled=battery.charge_enabled and limit > 0,
+                force_charge=battery.force_charge and limit > 0,
+            )
+        return part_of(battery, self.settings.share_ppht)
 
     def _with_modules(
         self,
@@ -154,7 +170,7 @@ class InverterLine(Line):
             if bank.broken or key not in bank.units or not bank.units[key].profile.enabled:
                 continue
             ladder = self._ladder(key, bank)
-            alone = self._part(ladder.step(controller.solo(key), now_ms, bank.up_ms))
+            alone = self._part(ladder.step(controller.solo(key), now_ms, bank.up_ms), key)
             if alone is not None:
                 modules[slot] = module_of(alone, bank.units[key])
         if told is None:

@@ -111,7 +111,7 @@ class ModbusServerLine(InverterLine):
                 continue
             alone = whole if bank.broken else controller.solo(key)
             told = self._ladder(key, bank).step(alone, now_ms, bank.up_ms)
-            pairs.append((modbus_tcp.FIRST_UNIT + slot, self._part(told)))
+            pairs.append((modbus_tcp.FIRST_UNIT + slot, self._part(told, key)))
         self.silent = self.told is None
         self.publish(tuple(pairs))
 

@@ -13,6 +13,7 @@ from vbms.aggregate.relay import Relay, RelayProfile
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.config import RelaySettings
 from vbms.errors import LinkError
+from vbms.integers import ceil_div
 from vbms.journal import Journal
 from vbms.ports import Clock
 from vbms.relays import output
@@ -132,6 +133,27 @@ class Panel:
         self._state.keep(_SECTION, {one.name: one.relay.kept() for one in self.relays.values()})
         if self._deadman is not None:
             self._deadman.feed()
+
+    def taken_ma(self, bank: Bank) -> dict[str, int]:
+        """What the chargers give that are on, or may be: under "" all, and by battery its part.
+
+        No inverter may charge with that, too. A charger of the whole bank counts for each fresh
+        battery by its capacity, rounded up.
+        """
+        live = [
+            one for one in self.relays.values() if one.relay.on or one.switch.stands is not False
+        ]
+        taken = {"": sum(one.charger_ma for one in live)} if live else {}
+        fresh = [unit for unit in bank.units.values() if unit.state == FRESH]
+        weights = sum(unit.weight_mah or 1 for unit in fresh)
+        for unit in fresh:
+            for one in live:
+                if one.of is None:
+                    part = ceil_div(one.charger_ma * (unit.weight_mah or 1), weights)
+                    taken[unit.key] = taken.get(unit.key, 0) + part
+                elif one.of == unit.key:
+                    taken[unit.key] = taken.get(unit.key, 0) + one.charger_ma
+        return taken
 
     def all_off(self) -> None:
         """The decisions failed."""
