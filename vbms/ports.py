@@ -133,6 +133,7 @@ class BroadcastCodec(Protocol):
     heartbeat: str  # observed, required, ignored
     heartbeat_ms: int
     saturated: dict[str, int]
+    untold: str  # why the last battery was not told, in words
 
     def every_ms(self, can_id: int) -> int:
         """How often a frame is told; 0: only when it is asked for."""

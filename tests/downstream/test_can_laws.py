@@ -163,7 +163,9 @@ def test_unknown_means_silence(name: str, field: str) -> None:
     make, options = CODECS[name]
     if name == "luxpower" and field == "temp_mean_mc":
         field = "temp_max_mc"
-    assert make(**options).messages(healthy(**{field: None})) == ()
+    codec = make(**options)
+    assert codec.messages(healthy(**{field: None})) == ()
+    assert codec.untold.endswith(" is unknown")
 
 
 @ALL
@@ -190,7 +192,9 @@ def test_a_sunny_island_is_told_nothing_that_it_would_have_to_take_for_more() ->
     assert understood(codec, healthy(cvl_mv=70_000))["cvl_mv"] == 63_000
     assert understood(codec, healthy(dvl_mv=30_000))["dvl_mv"] == 41_000
     assert codec.messages(healthy(cvl_mv=40_900)) == ()
+    assert codec.untold == "cvl_mv is 40900, not 41000..63000"
     assert codec.messages(healthy(dvl_mv=48_100)) == ()
+    assert codec.untold == "dvl_mv is 48100, not 41000..48000"
 
 
 @ALL

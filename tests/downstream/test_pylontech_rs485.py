@@ -286,6 +286,13 @@ def test_a_missing_battery_leaves_the_bank() -> None:
     assert info(shown, 0x92, bank, "02") is not None
 
 
+def test_a_battery_beyond_the_last_address_is_in_the_bank_alone() -> None:
+    bank = group(*[module() for _ in range(16)])
+    codec = Codec()
+    assert (info(codec, 0x60, bank) or b"")[32] == 14
+    assert (info(codec, 0x42, bank, "FF") or b"")[1] == 14
+
+
 @pytest.mark.parametrize("name", [name.upper() for name in alarms.NAMES])
 def test_an_alarm_is_told_once_and_a_protection_where_it_acted(name: str) -> None:
     bit = getattr(alarms, name)

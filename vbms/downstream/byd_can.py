@@ -122,6 +122,7 @@ class Codec:
         self, invert_current: bool = True, cells: int = 16, soc_follows_limits: bool = False
     ):
         self.saturated: dict[str, int] = {}
+        self.untold = ""
         self._sign = -1 if invert_current else 1
         self._cells = cells
         self._follows = soc_follows_limits
@@ -140,6 +141,7 @@ class Codec:
                 values["model"] = _MODEL[7 * part : 7 * part + 7]
                 data = row.write(values, self.saturated)
                 if data is None:
+                    self.untold = row.missing
                     return ()
                 told.append((row.can_id, data))
         return tuple(told)

@@ -88,6 +88,7 @@ class Codec:
         else:
             raise ConfigError("flavour: %s (%s)" % (flavour, ", ".join(FLAVOURS)))
         self.saturated: dict[str, int] = {}
+        self.untold = ""
         self.heartbeat = heartbeat
         self.heartbeat_ms = heartbeat_s
         self._extended = extended_heartbeat
@@ -111,6 +112,7 @@ class Codec:
             if data is not None:
                 told.append((row.can_id, data))
             elif row.needed:
+                self.untold = row.missing
                 return ()
         return tuple(told)
 

@@ -199,6 +199,7 @@ class Codec:
         if not 0 <= equipment <= _ADDRESS:
             raise ConfigError("equipment %d: this protocol has 0 to %d" % (equipment, _ADDRESS))
         self.saturated: dict[str, int] = {}
+        self.untold = ""
         self._equipment = equipment
         self._rows = _frames(">" if byte_order == "big" else "<", current == "offset")
         self._sign = -1 if invert_current else 1
@@ -220,6 +221,7 @@ class Codec:
         for row in self._rows:
             data = row.write(values, self.saturated)
             if data is None:
+                self.untold = row.missing
                 return ()
             told.append((row.can_id + self._equipment, data))
         return tuple(told)

@@ -229,7 +229,7 @@ class Codec:
         if isinstance(battery, Group):
             if self._one_module:
                 return [(self.address, battery)]
-            slots = sorted(battery.modules)
+            slots = sorted([slot for slot in battery.modules if slot < MOST_MODULES])
             return [(self._base + slot, battery.modules[slot]) for slot in slots]
         return [(self.address, battery)] if isinstance(battery, Module) else []
 

@@ -70,10 +70,7 @@ class BroadcastingLine(InverterLine):
         self.silent = not told or self.broadcaster.paused
         untold = battery is not None and not told
         if untold and not self._untold:
-            log.warning(
-                "%s: nothing is sent: a value is unknown, or cannot be told safely",
-                self.settings.name,
-            )
+            log.warning("%s: nothing is sent: %s", self.settings.name, self.codec.untold)
         elif self._untold and told:
             log.info("%s: told again", self.settings.name)
         self._untold = untold

@@ -96,7 +96,7 @@ class Frame:
     left out, with it nothing at all may be told.
     """
 
-    __slots__ = ("can_id", "cells", "constant", "least", "needed", "order", "texts")
+    __slots__ = ("can_id", "cells", "constant", "least", "missing", "needed", "order", "texts")
 
     def __init__(
         self,
@@ -115,6 +115,7 @@ class Frame:
         self.constant = constant + bytes(SIZE - len(constant))
         self.least = least
         self.needed = needed
+        self.missing = ""  # why nothing was written the last time
 
     def write(
         self, values: "Mapping[str, int | str | None]", saturated: "dict[str, int]"
@@ -125,11 +126,16 @@ class Frame:
             value = values[cell.name]
             word = cell.raw(value, saturated) if isinstance(value, int) else None
             if word is None:
+                self.missing = cell.name + " is unknown"
+                if isinstance(value, int):
+                    low, high = cell.low * cell.unit - cell.plus, cell.high * cell.unit - cell.plus
+                    self.missing = "%s is %d, not %d..%d" % (cell.name, value, low, high)
                 return None
             struct.pack_into(self.order + cell.kind, data, cell.at, word)
         for text in self.texts:
             words = values[text.name]
             if not isinstance(words, str):
+                self.missing = text.name + " is unknown"
                 return None
             for at, byte in enumerate(printable(words, text.size, text.fill)):
                 data[text.at + at] = byte
