@@ -194,10 +194,15 @@ async def test_a_frame_that_is_none_of_ours_ends_it(web: WebServer, frame: Any, 
     client.close()
 
 
-async def test_a_message_too_long_is_not_waited_for(web: WebServer) -> None:
+@pytest.mark.parametrize(
+    "head",
+    [b"\xfe" + (routes.MOST_BODY + 1).to_bytes(2, "big"), b"\xff" + (1 << 31).to_bytes(8, "big")],
+)
+async def test_a_message_too_long_is_not_waited_for(web: WebServer, head: bytes) -> None:
     client = await opened(web)
-    client.writer.write(b"\x81\xfe" + (routes.MOST_BODY + 1).to_bytes(2, "big"))
-    assert await client.read() == (8, (1009).to_bytes(2, "big"))
+    client.writer.write(b"\x81" + head)
+    async with asyncio.timeout(5):
+        assert await client.read() == (8, (1009).to_bytes(2, "big"))
     client.close()
 
 

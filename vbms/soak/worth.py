@@ -1,8 +1,11 @@
 """How much of what was wanted was allowed, against what perfect knowledge would have allowed."""
 
 from vbms.aggregate.charge import WAIT
+from vbms.aggregate.latches import CELL
 from vbms.aggregate.limits import CHARGE, DISCHARGE, curve_at
+from vbms.aggregate.profile import RELEASES, UnitProfile
 from vbms.aggregate.virtual import VirtualBattery
+from vbms.soak.plant import Unit
 from vbms.soak.safety import Watched
 
 _LEAST_A = 0.5
@@ -17,15 +20,13 @@ class Worth:
         self.allowed_a = [0.0, 0.0]
 
     def sample(self, told: "VirtualBattery | None") -> None:
-        """One moment; while a full battery floats, or an empty one rests, nothing counts."""
+        """One moment. While a full battery floats, or one that is truly empty waits for its
+        release, nothing counts."""
         world = self.site.world
-        steering = self.site.controller.steering
-        charge = steering.charge
+        charge = self.site.controller.steering.charge
         wish = world.inverter.wish_a
         direction = CHARGE if wish > 0 else DISCHARGE
         if direction == CHARGE and charge.wants_float() and charge.phase != WAIT:
-            return
-        if direction == DISCHARGE and steering.gauge.empty:
             return
         best = 1e9
         whole = 0.0
@@ -42,6 +43,8 @@ class Worth:
                     curve_at(profile.charge_temperature, round(unit.temperature_c * 1000)),
                 )
             else:
+                if member.latched[DISCHARGE] == CELL and _is_low(unit, profile):
+                    return
                 base = unit.settings.discharge_a * (0.9 if unit.protocol == "jk_pb" else 1)
                 factor = min(
                     curve_at(profile.discharge_cell, round(min(unit.cells) * 1000)),
@@ -61,3 +64,9 @@ class Worth:
             ) / 1000
         self.wanted_a[direction] += wanted
         self.allowed_a[direction] += min(allowed, wanted)
+
+
+def _is_low(unit: Unit, profile: UnitProfile) -> bool:
+    """Whether its lowest cell really is below where a stopped discharge may begin again."""
+    low = profile.release[RELEASES.index("discharge_release_mv")]
+    return min(unit.cells) * 1000 < low

@@ -58,6 +58,7 @@ _REASONS = {
     409: "Conflict",
     413: "Content Too Large",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
 }
 _TEXTS = {

@@ -90,6 +90,8 @@ class Socket:
         if size == 126:
             high, low = await self._reader.readexactly(2)
             size = high << 8 | low
+        elif size == 127:
+            size = self._most + 1  # eight bytes say how much, all of it too much
         if size > self._most:
             raise _End(_TOO_LONG)
         mask = await self._reader.readexactly(4)
