@@ -5,7 +5,9 @@
     {"us": 1320007, "dir": "<", "hex": "010065..."}          heard
 
 `us` counts from `started_ms` (wall clock) on a clock that never steps. A file is a ring of two: at
-half its limit it becomes FILE.1 and a new one begins, each with the same head. docs/recordings.md.
+half its limit it becomes FILE.1 and a new one begins, each with the same head. Bluetooth has a file
+for each battery, with `battery` in its head; there no bytes at all sent or heard mean that the
+connection was made, or has ended. docs/recordings.md.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vbms.config import LinkSettings
@@ -29,6 +31,7 @@ _MOST_WAITING = 20_000  # lines that a slow disk has not taken
 SENT, HEARD = ">", "<"
 
 Event = tuple[int, bool, bytes]  # us, sent, bytes
+Note = Callable[[bool, bytes], object]  # sent, bytes
 
 
 class Recorder:
@@ -40,7 +43,7 @@ class Recorder:
         self._limit = limit // 2
         self._began_ns = time.monotonic_ns()
         self._head = {"recording": VERSION, **head, "started_ms": time.time_ns() // 1_000_000}
-        self._waiting: deque[tuple[int, bool, bytes]] = deque()
+        self._waiting: deque[tuple[int, bool, bytes]] = deque(maxlen=_MOST_WAITING)
         self._size = 0
         self._writing: asyncio.Task[None] | None = None
         self._begin()
@@ -52,10 +55,9 @@ class Recorder:
         self._size = len(text)
 
     def note(self, sent: bool, data: bytes) -> None:
-        """Bytes of this moment; what a disk is too slow for is lost, the oldest first."""
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
+        """Bytes of this moment, from any thread; what a disk is too slow for is lost, the oldest
+        first."""
+        self.dropped += len(self._waiting) == self._waiting.maxlen
         self._waiting.append(((time.monotonic_ns() - self._began_ns) // 1000, sent, data))
 
     def write(self) -> None:
@@ -107,26 +109,24 @@ class Recorders:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._limit = limit
-        self._open: dict[str, Recorder] = {}
+        self._open: dict[str, Recorder | None] = {}  # None: it cannot be written
 
     def attach(self, link: object, settings: LinkSettings, protocols: Iterable[str]) -> None:
         """Record what goes over this link from now on, if it can tell."""
-        name = settings.name
-        if not hasattr(link, "trace"):
-            log.warning("%s: a %s link cannot be recorded", name, settings.kind)
+        if hasattr(link, "trace_for"):  # each battery on it has a connection of its own
+
+            def trace_for(battery: str, protocol: str) -> Note | None:
+                return self._note(head_of(settings, [protocol]) | {"battery": battery})
+
+            link.trace_for = trace_for
             return
-        recorder = self._open.get(name)
-        if recorder is None:
-            path = self._folder / f"{name}.jsonl"
-            try:
-                recorder = Recorder(path, head_of(settings, protocols), self._limit)
-            except OSError as error:
-                log.error("%s: cannot be written: %s", path, error.strerror)
-                return
-            recorder.start()
-            self._open[name] = recorder
-        before: Callable[[bool, bytes], object] | None = link.trace
-        note = recorder.note
+        if not hasattr(link, "trace"):
+            log.warning("%s: a %s link cannot be recorded", settings.name, settings.kind)
+            return
+        note = self._note(head_of(settings, protocols))
+        if note is None:
+            return
+        before: Note | None = link.trace
 
         def both(sent: bool, data: bytes) -> None:
             note(sent, data)
@@ -135,8 +135,24 @@ class Recorders:
 
         link.trace = note if before is None else both
 
+    def _note(self, head: dict[str, object]) -> Note | None:
+        """Of the file for what has this head; None, and a line in the log, where there is none."""
+        name = name_of(head)
+        if name not in self._open:
+            path = self._folder / f"{name}.jsonl"
+            self._open[name] = None
+            try:
+                recorder = Recorder(path, head, self._limit)
+            except OSError as error:
+                log.error("%s: cannot be written: %s", path, error.strerror)
+                return None
+            recorder.start()
+            self._open[name] = recorder
+        found = self._open[name]
+        return None if found is None else found.note
+
     async def close(self) -> None:
-        await asyncio.gather(*(recorder.close() for recorder in self._open.values()))
+        await asyncio.gather(*(each.close() for each in self._open.values() if each is not None))
 
 
 def head_of(link: LinkSettings, protocols: Iterable[str]) -> dict[str, object]:
@@ -146,6 +162,12 @@ def head_of(link: LinkSettings, protocols: Iterable[str]) -> dict[str, object]:
         "baud": link.baud,
         "protocols": sorted(set(protocols)),
     }
+
+
+def name_of(head: Mapping[str, object]) -> str:
+    """LINK, or LINK@BATTERY where each battery has a connection of its own."""
+    battery = head.get("battery")
+    return str(head.get("link", "")) + (f"@{battery}" if battery else "")
 
 
 def older(path: Path) -> Path:
@@ -168,6 +190,15 @@ class Recording:
     @property
     def link(self) -> str:
         return str(self.head.get("link", ""))
+
+    @property
+    def battery(self) -> str:
+        """Whose connection it was; "": everybody's on the link."""
+        return str(self.head.get("battery") or "")
+
+    @property
+    def name(self) -> str:
+        return name_of(self.head)
 
     @property
     def started_us(self) -> int:

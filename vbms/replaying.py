@@ -24,7 +24,11 @@ from vbms.upstream import registry as upstream
 
 _TAIL_S = 1.0  # the program goes on for so long after the last byte
 _REGISTERS = "vbms.lines.registers"
-_PLAYABLE = (kinds.POLLED, kinds.ANSWERING, "vbms.lines.mqtt", _REGISTERS)
+_BROADCASTING = "vbms.lines.broadcasting"
+_PLAYABLE = (
+    *(kinds.POLLED, kinds.ANSWERING, kinds.BLE, _BROADCASTING),
+    *("vbms.lines.mqtt", "vbms.lines.chain", _REGISTERS),
+)
 
 
 class _Selector(selectors.DefaultSelector):
@@ -88,7 +92,19 @@ class Recorded(plugs.Simulation):
     async def battery_link(
         self, settings: Settings, link: LinkSettings, batteries: list[BatterySettings]
     ) -> Link:
-        if _line_of(settings, batteries[0]) == _REGISTERS:
+        kind = _line_of(settings, batteries[0])
+        if kind == kinds.BLE:
+            from vbms.links.replay_ble import ReplayAir
+
+            return ReplayAir(
+                link.name,
+                {
+                    recording.battery: (recording.events, self._origin_us - recording.started_us)
+                    for recording in self._recordings.values()
+                    if recording.link == link.name
+                },
+            )
+        if kind == _REGISTERS:
             from vbms.links.replay_modbus import ReplayModbus
 
             recording = self._recordings[link.name]
@@ -103,6 +119,12 @@ class Recorded(plugs.Simulation):
     async def inverter_link(
         self, link: LinkSettings, inverter: InverterSettings
     ) -> tuple[Link, str | None]:
+        if kinds.of_inverter(inverter.protocol).__name__ == _BROADCASTING:
+            from vbms.links.replay_can import ReplayCan
+
+            recording = self._recordings[link.name]
+            origin_us = self._origin_us - recording.started_us
+            return cast(Link, ReplayCan(link.name, link.bitrate, recording.events, origin_us)), None
         return self._link(link, ()), None
 
     def _link(self, link: LinkSettings, requests: Sequence[bytes]) -> Link:
@@ -120,14 +142,23 @@ def narrowed(settings: Settings, recordings: "dict[str, Recording]") -> list[str
 
     Raises ConfigError when a recording's link is not configured, or nothing is left.
     """
-    for name in recordings:
+    batteries = {each.name: each.link for each in settings.batteries}
+    for recording in recordings.values():
+        name = recording.link
         if name not in settings.links:
             known = ", ".join(settings.links)
             raise ConfigError(f"the recording is of link {name}, the configuration has: {known}")
+        if recording.battery and batteries.get(recording.battery) != name:
+            known = ", ".join(each for each, link in batteries.items() if link == name)
+            raise ConfigError(
+                f"the recording is of {recording.battery} on {name}, the configuration has"
+                f" there: {known or 'nobody'}"
+            )
     left_out = []
 
     def is_played(what: BatterySettings | InverterSettings, kind: str) -> bool:
-        if what.link not in recordings:
+        name = f"{what.link}@{what.name}" if kind == kinds.BLE else what.link
+        if name not in recordings:
             left_out.append(f"{what.name}: there is no recording of {what.link}")
         elif kind not in _PLAYABLE:
             left_out.append(f"{what.name}: a line of {what.protocol} cannot be replayed")

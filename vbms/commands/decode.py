@@ -72,8 +72,8 @@ def command(
     pylontech_rs485 may come as the text it is, its end as `\\r`; so may a message of mqtt_pack,
     with its topic as `mosquitto_sub -v` prints it, or without.
 
-    CAN frames come as candump writes them, ID#BYTES, as arguments or as a log; several make one
-    picture.
+    CAN frames come as candump writes them, ID#BYTES, as arguments, as a log or in a recording;
+    several make one picture.
     """
     if as_vector:
         _print_vector(protocol, source, at)

@@ -45,9 +45,9 @@ def command(
     try:
         for file in files:
             found = recording.read(file)
-            if found.link in recordings:
-                raise click.UsageError(f"{file}: there are two recordings of link {found.link}")
-            recordings[found.link] = found
+            if found.name in recordings:
+                raise click.UsageError(f"{file}: there are two recordings of link {found.name}")
+            recordings[found.name] = found
         settings = load_or_exit(ctx.obj["config"])
         for text in narrowed(settings, recordings):
             click.echo(f"left out: {text}", err=True)

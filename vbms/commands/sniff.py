@@ -49,14 +49,13 @@ def command(
 ) -> None:
     """Show what goes over LINK, a link of the configuration or a port such as /dev/ttyUSB0.
 
-    Both sides of a line are heard, each burst with its time, its bytes, and what they mean where a
-    protocol knows them. Nothing is ever sent. A link that `vbms run` has open is recorded by
-    `vbms run --record`.
+    Both sides of a line are heard, and everybody on a CAN bus: each burst or frame with its time,
+    its bytes, and what they mean where a protocol knows them. Nothing is ever sent. A link that
+    `vbms run` has open is recorded by `vbms run --record`.
     """
     from vbms.commands import sniffing
 
     settings, protocols, topics = _find(ctx, link, baud)
-    explainer = sniffing.Explainer(protocols or sniffing.known())
     recorder = None
     try:
         if record is not None:
@@ -65,7 +64,13 @@ def command(
             head = head_of(settings, protocols) | {"by": "sniff"}
             recorder = Recorder(record, head, round(record_mb * 1_000_000))
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_listen(settings, explainer, recorder, seconds, quiet, topics))
+            if settings.kind == "can":
+                from vbms.commands import sniff_can
+
+                asyncio.run(sniff_can.listen(settings, protocols, recorder, seconds, quiet))
+            else:
+                explainer = sniffing.Explainer(protocols or sniffing.known())
+                asyncio.run(_listen(settings, explainer, recorder, seconds, quiet, topics))
     except OSError as error:
         click.echo(f"{record}: {error.strerror}", err=True)
         sys.exit(1)
@@ -87,9 +92,9 @@ def _find(
     if link is None:
         known = ", ".join(settings.links)
         raise click.UsageError(f"there is no link {name} (there are: {known}; or a port's path)")
-    if link.kind not in ("serial", "tcp", "mqtt"):
+    if link.kind not in ("serial", "tcp", "mqtt", "can"):
         raise click.UsageError(
-            f"{name} is a {link.kind} link: serial, tcp and mqtt can be listened to; "
+            f"{name} is a {link.kind} link: serial, tcp, mqtt and can links can be listened to; "
             "what vbms itself hears elsewhere, `vbms run --record` writes down"
         )
     protocols = [each.protocol for each in settings.batteries if each.link == name]

@@ -50,8 +50,11 @@ def make_link(settings: LinkSettings) -> Link:
 
 
 def make(link: Link, clock: Clock, deliver: Deliver) -> BatteryLine:
-    assert isinstance(link, BleLink)
-    return BleLine(link, clock, deliver)
+    if isinstance(link, BleLink):
+        return BleLine(link, clock, deliver)
+    from vbms.lines.ble_replayed import ReplayedLine
+
+    return ReplayedLine(link, clock, deliver)
 
 
 class BleLine(BatteryLine):
@@ -63,6 +66,7 @@ class BleLine(BatteryLine):
         self.slots = link.connections
         self.stats = dict.fromkeys((*_ERRORS, "frames_in", "frames_out", "echo", "busy_us"), 0)
         self.resets = 0
+        self._air = link
         self._adapter = link.adapter
         self._units: dict[str, BleUnit] = {}
         self._wake = asyncio.Event()
@@ -115,7 +119,7 @@ class BleLine(BatteryLine):
         unit = self._units.get(name)
         if unit is None:
             raise LinkError(f"{name}: is not on {self.link.name}")
-        connection = unit.connection or unit.connection_for()
+        connection = unit.connection or unit.connection_for(self._air)
         await connection.write(command)
 
     # ---- the adapter's day
@@ -223,7 +227,7 @@ class BleLine(BatteryLine):
         begun = self.clock.now_ms()
         held = sum(each.turn.is_up for each in self._units.values())
         self.radio.connecting = True
-        connection = unit.connection_for()
+        connection = unit.connection_for(self._air)
         attempt = asyncio.create_task(connection.open(heard), name=f"connect {turn.name}")
         try:
             while not attempt.done():

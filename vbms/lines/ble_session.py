@@ -12,10 +12,11 @@ from vbms.errors import VbmsError
 from vbms.lines.ble_turns import Turn
 from vbms.lines.polled import polled_unit
 from vbms.links.ble_device import BleConnection
+from vbms.links.ble_link import BleLink
 from vbms.loops.poller import PolledUnit, Poller
 from vbms.loops.streamer import Streamer
 from vbms.options import EACH_POLL
-from vbms.ports import Clock
+from vbms.ports import Clock, Link
 from vbms.upstream import registry as upstream
 
 if TYPE_CHECKING:
@@ -55,10 +56,13 @@ class BleUnit:
         self.polled.silence_ms = timing.silence_ms
         self.polled.poll_ms = timing.poll_ms
 
-    def connection_for(self) -> BleConnection:
+    def connection_for(self, link: BleLink) -> BleConnection:
         reads = [request for _, request in self.polled.requests]
         allowed = bool(self.settings.options.get("allow_control"))
-        return BleConnection(self.turn.name, self.driver.GATT, reads, allowed)
+        made = BleConnection(self.turn.name, self.driver.GATT, reads, allowed)
+        if link.trace_for is not None:
+            made.trace = link.trace_for(self.turn.name, self.settings.protocol)
+        return made
 
     async def serve(
         self,
@@ -70,7 +74,7 @@ class BleUnit:
     ) -> str:
         """Ask and listen until the link ends, or its silence is believed: why it is over."""
         turn = self.turn
-        loop = self._loop(connection, clock, deliver, stats)
+        loop = self.loop_on(connection, clock, deliver, stats)
         runner = asyncio.create_task(loop.run(), name=f"{turn.name} loop")
         try:
             while True:
@@ -89,9 +93,9 @@ class BleUnit:
             await end(runner)
             await connection.end()
 
-    def _loop(
+    def loop_on(
         self,
-        connection: BleConnection,
+        connection: Link,
         clock: Clock,
         deliver: "Callable[[str, Snapshot], None]",
         stats: dict[str, int],

@@ -12,6 +12,7 @@ logged. Any error of bleak or D-Bus ends the connection: after one, only a new s
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vbms.errors import LinkError
@@ -20,6 +21,7 @@ from vbms.links.ble_radio import Heard, reason
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+Note = Callable[[bool, bytes], object]  # (sent, bytes), for a recording; no bytes: made, ended
 log = logging.getLogger("vbms")
 
 _MOST_WAITING = 8192  # bytes nobody fetched: a flood does not fill the memory
@@ -53,6 +55,7 @@ class BleConnection:
     ) -> None:
         self.name = name
         self.is_open = False
+        self.trace: Note | None = None
         self._gatt = gatt
         self._reads = frozenset(reads)
         self._allow_control = allow_control
@@ -60,6 +63,7 @@ class BleConnection:
         self._writes_to: Any = None
         self._buffer = bytearray()
         self._has_come = asyncio.Event()
+        self._is_traced = False  # its beginning is in the recording, its end is not
 
     async def open(self, heard: Heard | None = None) -> None:
         """Connect to a device that was heard lately. Raises LinkError, NoService."""
@@ -74,6 +78,8 @@ class BleConnection:
             await self._client.connect()
             self.is_open = True
             speaks = self._find()
+            self._is_traced = True
+            self._trace(True, b"")
             # Heard before anything is asked: an answer may come before the write returns.
             await self._client.start_notify(speaks, self._on_notify)
         except LinkError:
@@ -129,6 +135,7 @@ class BleConnection:
         if not self.is_open:
             raise LinkError("the link dropped")
         quick = "write-without-response" in self._writes_to.properties
+        self._trace(True, data)
         try:
             async with asyncio.timeout(_WRITE_S):
                 await self._client.write_gatt_char(self._writes_to, data, response=not quick)
@@ -144,13 +151,22 @@ class BleConnection:
     async def end(self) -> None:
         """Disconnect; an adapter that is gone, or does not answer, is no error here."""
         self.close()
+        if self._is_traced:
+            self._trace(False, b"")
+            self._is_traced = False
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(_END_S):
                     await client.disconnect()
 
+    def _trace(self, sent: bool, data: bytes) -> None:
+        if self.trace is not None:
+            self.trace(sent, data)
+
     def _on_notify(self, _: Any, data: bytearray) -> None:
+        if data:
+            self._trace(False, bytes(data))
         self._buffer += data
         if len(self._buffer) > _MOST_WAITING:
             del self._buffer[:-_MOST_WAITING]

@@ -1,6 +1,9 @@
 """A Bluetooth adapter as a line opens and closes it; its devices are links of their own."""
 
+from collections.abc import Callable
+
 from vbms.errors import LinkError
+from vbms.links.ble_device import Note
 from vbms.links.ble_radio import Radio, require_bleak
 
 
@@ -14,6 +17,7 @@ class BleLink:
         self.adapter = adapter or "hci0"
         self.connections = connections or 8
         self.radio = Radio(self.adapter)
+        self.trace_for: Callable[[str, str], Note | None] | None = None  # battery, protocol
 
     async def open(self) -> None:
         """Raises LinkError without Bluetooth: no adapter, no bus, no bleak."""

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Frame = tuple[int, bytes, bool]  # identifier, data, 29 bits
 Frames = Callable[[], Sequence[tuple[int, bytes]]]
+Note = Callable[[bool, bytes], object]  # (sent, `to_bytes`), for a recording, from any thread
 
 HIGHEST_STANDARD = 0x7FF
 MOST_A_SECOND = 2000  # frames; the rest of a flood is dropped
@@ -51,6 +52,20 @@ KINDS = (QUEUE_FULL, BUS, BUS_OFF, NO_ACK, REFUSED, BAD_FRAME, FLOOD, LATE)
 _CLASSES = ((0x040, BUS_OFF), (0x020, NO_ACK), (0x09C, BUS))
 
 
+def to_bytes(can_id: int, data: bytes, extended: bool) -> bytes:
+    """A frame as one: the identifier in four, its highest bit set for one of 29 bits, the data."""
+    return (can_id | extended << 31).to_bytes(4, "big") + data
+
+
+def from_bytes(noted: bytes) -> Frame | None:
+    """None for what is no frame."""
+    word = int.from_bytes(noted[:4], "big")
+    can_id, extended = word & 0x7FFFFFFF, bool(word >> 31)
+    if not 4 <= len(noted) <= 12 or can_id > (0x1FFFFFFF if extended else HIGHEST_STANDARD):
+        return None
+    return can_id, noted[4:], extended
+
+
 class CanBus:
     """A bus as an asyncio link. `errors` counts by kind, `sent` and `received` frames.
 
@@ -69,6 +84,7 @@ class CanBus:
         self.received = 0
         self.errors = dict.fromkeys(KINDS, 0)
         self.lateness: Callable[[int], None] | None = None
+        self.trace: Note | None = None
         self._options = options
         self._session: _Session | None = None
 
@@ -242,9 +258,10 @@ class _Session:
             self._error_frame(message.arbitration_id)
         elif not message.is_remote_frame and self._has_room():
             self.link.received += 1
-            self._heard.append(
-                (message.arbitration_id, bytes(message.data), message.is_extended_id)
-            )
+            frame = (message.arbitration_id, bytes(message.data), message.is_extended_id)
+            if self.link.trace is not None:
+                self.link.trace(False, to_bytes(*frame))
+            self._heard.append(frame)
             self._wake()
 
     def _has_room(self) -> bool:
@@ -342,6 +359,8 @@ class _Session:
                 self._fail(error)
             return False
         self.link.sent += 1
+        if self.link.trace is not None:
+            self.link.trace(True, to_bytes(can_id, data, can_id > HIGHEST_STANDARD))
         return True
 
 

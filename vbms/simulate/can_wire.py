@@ -68,7 +68,7 @@ class Wire:
         others = [node for node in self.nodes if node is not source and node.listens(rate)]
         for node in others:
             node.hear(frame)
-        return bool(others)
+        return any(not getattr(node, "listens_only", False) for node in others)
 
 
 class Port:
@@ -127,6 +127,7 @@ class Adapter:
         self.wire = wire
         self.taken = 0  # frames from the program
         self.refused = 0
+        self.listens_only = False  # hears, and acknowledges nothing
         self.deaf = False  # reads nothing any more: a program's writes fill up
         ours, self._theirs, self.path = make_pty()
         self._port = Port(ours, self._command)
@@ -150,6 +151,8 @@ class Adapter:
         letter = line[:1]
         if letter in (b"O", b"L"):
             refused, self._open = self._open, True
+            if not refused:
+                self.listens_only = letter == b"L"
             return _BELL if refused else _OK
         if letter == b"C":
             self._open = False

@@ -76,7 +76,7 @@ def inputs(protocol: str, source: Sequence[str]) -> list[tuple[str, bytes, str]]
                 raise click.UsageError("give the frame as %s, or a file, or pipe it in" % FORM)
             name, text = "standard input", sys.stdin.buffer.read().decode("ascii", "replace")
         elif Path(name).is_file():
-            text = Path(name).read_text("ascii", "replace")
+            text = _recorded(name) or Path(name).read_text("ascii", "replace")
         else:
             text = name
     except OSError as error:
@@ -89,6 +89,18 @@ def inputs(protocol: str, source: Sequence[str]) -> list[tuple[str, bytes, str]]
     if parse(text) is None:
         raise click.UsageError("%s is neither a file nor %s" % (name, FORM))
     return [("", text.encode(), protocol)]
+
+
+def _recorded(name: str) -> str | None:
+    """The frames of a recording as a log; None for a file that is none."""
+    from vbms.commands.decoding.vector import read_recording
+    from vbms.links.can_bus import from_bytes
+
+    recording = read_recording(name)
+    if recording is None:
+        return None
+    frames = [from_bytes(data) for _, _, data in recording.events]
+    return "\n".join(written(*frame) for frame in frames if frame is not None)
 
 
 def _entries(text: str) -> list[dict[str, Any]]:
