@@ -1,5 +1,5 @@
 # make run      the program with the shipped vbms.yaml: simulated batteries, http://127.0.0.1:8080/
-# make test     every check and every test, as CI runs them, on two cores
+# make test     every check and every test, as CI runs them
 # make bench    the measured ratios, side by side in one run
 # make board    the shared files compiled for a board, with their sizes
 # make lint     the checks alone; make format: let ruff put things right
@@ -12,6 +12,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install
 # What hangs fails, and says where; ten thousand examples of a law take minutes.
 MOST_S := $(if $(HYPOTHESIS_PROFILE),7200,300)
+PYTEST = $(BIN)/python -m pytest -q --timeout $(MOST_S)
+# Tests that only reckon share the cores; the others watch the clock, and run one at a time.
+RECKONING := $(addprefix tests/,aggregate config parity soak upstream wire)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: run test bench board lint format tools
@@ -22,7 +25,8 @@ run: $(VENV)/.run
 
 test: tools lint
 	@$(BIN)/python firmware_mpy/build.py --brief
-	@exec $(BIN)/python -m pytest -q -n 2 --dist loadfile --timeout $(MOST_S)
+	@$(PYTEST) -n 2 --dist loadfile $(RECKONING)
+	@exec $(PYTEST) $(addprefix --ignore=,$(RECKONING))
 
 bench: $(VENV)/.test
 	@exec $(BIN)/python -m tests.bench
