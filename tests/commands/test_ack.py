@@ -91,6 +91,9 @@ async def test_a_retired_unit_is_taken_out_and_stays_out(tmp_path: Path) -> None
         assert early.exit_code == 1 and "zwö is fresh, not retired" in early.stderr
         nobody = await running.ack("nobody", "--json")
         assert nobody.exit_code == 1 and "nobody" in json.loads(nobody.stdout)["error"]
+        for name in ("a/b", "../bank", "\udcff"):
+            none = await running.ack(name)
+            assert none.exit_code == 1 and "there is no battery" in none.stderr
         running.second("one", seconds=5)
         site = running.site
         assert site.bank.units["zwö"].state == RETIRED

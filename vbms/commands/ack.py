@@ -26,8 +26,9 @@ def command(ctx: click.Context, unit: str, as_json: bool) -> None:
     its web.token.
     """
     web = load_or_exit(ctx.obj["config"]).web
+    name = quote(unit, safe="", errors="surrogateescape")  # as the terminal gave it
     try:
-        status, body = tell(web, f"/api/units/{quote(unit)}/acknowledge")
+        status, body = tell(web, f"/api/units/{name}/acknowledge")
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         click.echo(f"no service answers at {web.host}:{web.port}: {why}", err=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from vbms.commands.loading import load_or_exit
+from vbms.commands.numbers import Real
 from vbms.simulate import faults
 from vbms.simulate.can_checks import STYLES
 from vbms.simulate.deye_checks import EMPTY
@@ -83,9 +84,7 @@ def configuration(units: int, fault: str | None, inverter: str = _DEYE, bluetoot
     show_default=True,
     help="More batteries, over simulated Bluetooth.",
 )
-@click.option(
-    "--seconds", type=click.FloatRange(0), default=0, help="Stop after so long.  [default: never]"
-)
+@click.option("--seconds", type=Real(0), default=0, help="Stop after so long.  [default: never]")
 @click.pass_context
 def command(
     ctx: click.Context,

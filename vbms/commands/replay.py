@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vbms.commands.loading import load_or_exit
+from vbms.commands.numbers import Real
 from vbms.errors import ConfigError
 
 
@@ -21,7 +22,7 @@ from vbms.errors import ConfigError
 )
 @click.option(
     "--every",
-    type=click.FloatRange(0.1, 3600),
+    type=Real(0.1, 3600),
     default=10,
     show_default=True,
     metavar="SECONDS",

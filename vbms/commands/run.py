@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vbms.commands.loading import load_or_exit
+from vbms.commands.numbers import Real
 
 
 @click.command()
@@ -18,7 +19,7 @@ from vbms.commands.loading import load_or_exit
 )
 @click.option(
     "--record-mb",
-    type=click.FloatRange(0.1, 10_000),
+    type=Real(0.1, 10_000),
     default=16,
     show_default=True,
     help="Most a link's recording may take; the oldest is dropped.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vbms.commands.numbers import Real
 from vbms.errors import LinkError
 from vbms.links.ble_found import in_order, protocol_of
 from vbms.links.ble_radio import SCAN_S, Heard, Radio
@@ -15,7 +16,7 @@ from vbms.links.ble_radio import SCAN_S, Heard, Radio
 
 @click.command("ble")
 @click.option("--adapter", metavar="NAME", help="Such as hci1.  [default: the usual one]")
-@click.option("--seconds", type=click.FloatRange(0.5, 60), default=SCAN_S, show_default=True)
+@click.option("--seconds", type=Real(0.5, 60), default=SCAN_S, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="A list of what was heard.")
 @click.pass_context
 def command(ctx: click.Context, adapter: str | None, seconds: float, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from vbms.commands.loading import load_or_exit
+from vbms.commands.numbers import Real
 from vbms.ports import Link
 from vbms.scanning import Found
 
@@ -26,7 +27,7 @@ from vbms.scanning import Found
 @click.option("--addresses", metavar="LOW-HIGH", help="Default: the first 16 of each protocol.")
 @click.option(
     "--listen",
-    type=click.FloatRange(0.05, 60),
+    type=Real(0.05, 60),
     default=2,
     show_default=True,
     help="Seconds to listen at each speed before anything is asked.",

@@ -10,6 +10,7 @@ from collections.abc import Collection, Coroutine, Sequence
 import click
 
 from vbms.commands import simulate_can
+from vbms.commands.numbers import Real
 from vbms.errors import VbmsError
 from vbms.simulate import pylontech_wrong
 from vbms.simulate.can_checks import STYLES
@@ -79,25 +80,25 @@ _INVERTERS: dict[str, Collection[str]] = {
 )
 @click.option(
     "--fault-at",
-    type=click.FloatRange(0),
+    type=Real(0),
     default=10.0,
     show_default=True,
     help="Seconds after start.",
 )
 @click.option(
     "--fault-for",
-    type=click.FloatRange(0),
+    type=Real(0),
     default=60.0,
     show_default=True,
     help="Seconds, 0: for ever.",
 )
 @click.option("--cells", type=click.IntRange(4, 32), default=16, show_default=True)
 @click.option("--capacity", type=float, metavar="AH", help="Default: the device's usual.")
-@click.option("--soc", type=click.FloatRange(0, 100), metavar="PERCENT", help="At start.")
+@click.option("--soc", type=Real(0, 100), metavar="PERCENT", help="At start.")
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="The same seed, the same world."
 )
-@click.option("--speed", type=click.FloatRange(0.1, 100), default=1, show_default=True)
+@click.option("--speed", type=Real(0.1, 100), default=1, show_default=True)
 @click.option(
     "--rounds",
     type=int,

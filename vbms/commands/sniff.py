@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vbms.commands.loading import load_or_exit
+from vbms.commands.numbers import Real
 from vbms.config import LinkSettings
 from vbms.errors import VbmsError
 
@@ -27,15 +28,13 @@ _IDLE_MS = 250
 )
 @click.option(
     "--record-mb",
-    type=click.FloatRange(0.1, 10_000),
+    type=Real(0.1, 10_000),
     default=16,
     show_default=True,
     help="Most the recording may take; the oldest is dropped.",
 )
 @click.option("--baud", type=click.IntRange(1200, 1_000_000), help="For a LINK that is a port.")
-@click.option(
-    "--seconds", type=click.FloatRange(0), default=0, help="Stop after so long.  [default: never]"
-)
+@click.option("--seconds", type=Real(0), default=0, help="Stop after so long.  [default: never]")
 @click.option("--quiet", is_flag=True, help="Record only.")
 @click.pass_context
 def command(

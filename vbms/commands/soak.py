@@ -7,12 +7,13 @@ import typing
 
 import click
 
+from vbms.commands.numbers import Real
 from vbms.soak.lived import EVERY_S, Lived
 
 
 @click.command()
 @click.option(
-    "--days", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+    "--days", type=Real(0, min_open=True), default=1.0, show_default=True,
     help="How long, in the site's time.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same life.")
@@ -24,7 +25,7 @@ from vbms.soak.lived import EVERY_S, Lived
     "responder.",
 )  # fmt: skip
 @click.option(
-    "--every", "every_s", type=click.FloatRange(0), default=EVERY_S, show_default=True,
+    "--every", "every_s", type=Real(0), default=EVERY_S, show_default=True,
     help="Seconds between two faults, on average; 0: none, a healthy site.",
 )  # fmt: skip
 @click.option("--mild", is_flag=True, help="16 to 28 degrees C, whatever the seed says.")
