@@ -110,7 +110,7 @@ def test_strangers_and_wrong_counts() -> None:
     life.controller.bank.units["b"].doubted = True
     life.run(5, a={"serial": "ours"}, b={"cells_mv": (3320,) * 15})
     found = whys(life)
-    assert found[("unit_mismatch", "b")] == "two batteries answer at its address"
+    assert found[("unit_mismatch", "b")] == "two batteries at its address, or noise on the line"
     assert found[("config", "b")] == "it tells another number of cells than 16"
 
 

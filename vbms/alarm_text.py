@@ -127,7 +127,7 @@ def _retired(unit: "Unit", virtual: "VirtualBattery") -> str:
 
 def _stranger(unit: "Unit", virtual: "VirtualBattery") -> str:
     if unit.doubted:
-        return "two batteries answer at its address"
+        return "two batteries at its address, or noise on the line"
     return f"another serial number answers than {unit.admission.serial}"
 
 

@@ -356,8 +356,7 @@ class Site:
         await self._publish()
         await self.panel.serve(settings.relays)
         self._tick()
-        count = "%d batteries, %d inverters" % (len(settings.batteries), len(settings.inverters))
-        self.journal.say(logging.INFO, events.SERVICE, None, f"reload: done, {count}")
+        self.journal.say(logging.INFO, events.SERVICE, None, f"reload: done, {settings.summary()}")
         return True
 
     async def _reload_inverters(self, old: Settings, settings: Settings) -> None:

@@ -186,6 +186,9 @@ async def test_reloads_wait_for_each_other(path: Path) -> None:
     await plant.start()
     write(path, {"a": 1}, present="bank")
     assert all(await asyncio.gather(*(plant.site.reload(path) for _ in range(5))))
+    done = [row[5] for row in plant.site.journal.events.rows() if row[5].startswith("reload")]
+    assert done and all(text.endswith(f", {plant.site.settings.summary()}") for text in done)
+    assert "1 inverters" not in done[0] and "1 links" not in done[0]
     lines = [task for task in asyncio.all_tasks() if task.get_name() == "inv"]
     assert len(lines) == 1
     await plant.site.close()

@@ -46,20 +46,6 @@ def command(ctx: click.Context, file: Path | None, as_json: bool, as_schema: boo
         for warning in warnings:
             click.echo(f"warning: {warning}", err=True)
         if settings is not None:
-            click.echo(f"{path}: {summary(settings)}")
+            click.echo(f"{path}: fine, {settings.summary()}")
     if settings is None:
         sys.exit(2)
-
-
-def summary(settings: Settings) -> str:
-    """What a sound configuration holds, in one line."""
-    batteries, inverters = len(settings.batteries), len(settings.inverters)
-    links = len({each.link for each in settings.batteries})
-    text = f"fine, {_count(batteries, 'battery', 'batteries')} on {_count(links, 'link', 'links')}"
-    if not inverters:
-        return text + ", no inverter: it only watches"
-    return text + ", " + _count(inverters, "inverter", "inverters")
-
-
-def _count(n: int, one: str, many: str) -> str:
-    return f"{n} {one if n == 1 else many}"

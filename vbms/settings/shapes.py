@@ -270,6 +270,15 @@ class Settings:
         """The configuration as it was written, each secret as ***: for pages, logs and bundles."""
         return self._shown
 
+    def summary(self) -> str:
+        """What it holds, in one line."""
+        batteries, inverters = len(self.batteries), len(self.inverters)
+        links = len({each.link for each in self.batteries})
+        text = f"{_count(batteries, 'battery', 'batteries')} on {_count(links, 'link', 'links')}"
+        if not inverters:
+            return text + ", no inverter: it only watches"
+        return text + ", " + _count(inverters, "inverter", "inverters")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Settings):
             return NotImplemented
@@ -278,3 +287,7 @@ class Settings:
         return all(_same(getattr(self, name), getattr(other, name)) for name in names)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
