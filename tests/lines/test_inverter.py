@@ -114,6 +114,9 @@ def test_all_inverters_together_are_told_no_more_than_the_bank(
         assert sum(each.charge_limit_ma for each in every) <= charge
         assert sum(each.discharge_limit_ma for each in every) <= discharge
     assert sum(each.capacity_mah or 0 for each in told) <= mah
+    assert sum(each.capacity_mah or 0 for each in modules) <= sum(
+        each.capacity_mah or 0 for each in solos.values()
+    )
     assert len(told) >= len(rows)
 
 
