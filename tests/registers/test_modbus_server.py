@@ -167,6 +167,44 @@ async def test_garbage_harms_its_connection_alone(serving: tuple[Site, int]) -> 
     client.close()
 
 
+async def test_clients_that_are_gone_lock_nobody_out(serving: tuple[Site, int]) -> None:
+    """One that lost its power never says so; the one that was quiet for longest makes room."""
+    site, port = serving
+    await until(lambda: line_of(site).listening)
+    client = await client_of(port)
+    idle = []
+    for _ in range(40):
+        idle.append(await asyncio.open_connection("127.0.0.1", port))
+        assert body(await client.read_holding_registers(0, count=2, device_id=1)) == b"VBMS"
+    assert await asyncio.wait_for(idle[0][0].read(1), 5) == b""
+    late = await client_of(port)
+    assert body(await late.read_holding_registers(0, count=2, device_id=1)) == b"VBMS"
+    for closing in (late, client):
+        closing.close()
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_who_asks_and_never_reads_is_dropped(serving: tuple[Site, int]) -> None:
+    """Else its answers pile up here, and some would be read after the bank fell silent."""
+    site, port = serving
+    await until(lambda: line_of(site).listening)
+    with socket.socket() as greedy:
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.connect(("127.0.0.1", port))
+        greedy.setblocking(False)
+        ask = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 0, modbus_tcp.COUNT)
+        end_s = time.monotonic() + 30
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < end_s:
+                with contextlib.suppress(BlockingIOError):
+                    greedy.send(ask)
+                await asyncio.sleep(0)
+    client = await client_of(port)
+    assert body(await client.read_holding_registers(0, count=2, device_id=1)) == b"VBMS"
+    client.close()
+
+
 async def test_a_port_in_use_is_said_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with socket.socket() as taken:

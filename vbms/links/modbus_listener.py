@@ -4,6 +4,7 @@ Importing pymodbus' server costs what nobody needs who does not serve: only a li
 imports this file.
 """
 
+import asyncio
 from functools import partial
 from typing import Any, cast
 
@@ -61,10 +62,29 @@ class _Handler(ServerRequestHandler):
 
     def callback_connected(self) -> None:
         super().callback_connected()
-        if len(self.server.active_connections) >= _MOST_CLIENTS:
-            self.close()
+        waiting = self.server.waiting
+        waiting[self] = None
+        if len(waiting) > _MOST_CLIENTS:  # one that lost its power never says so
+            next(iter(waiting)).close()
+
+    def callback_disconnected(self, exc: Exception | None) -> None:
+        super().callback_disconnected(exc)
+        self.server.waiting.pop(self, None)
+
+    def close(self, reconnect: bool = False) -> None:
+        """At once: what has not gone out yet never does."""
+        self.server.waiting.pop(self, None)
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()
+        super().close(reconnect)
 
     def callback_data(self, data: bytes, addr: tuple[Any, ...] | None = None) -> int:
+        waiting = self.server.waiting
+        waiting.pop(self, None)
+        waiting[self] = None
+        if cast(asyncio.Transport, self.transport).get_write_buffer_size():
+            self.close()  # it asks and does not read
+            return len(data)
         try:
             return super().callback_data(data, addr)
         except Exception:
@@ -83,6 +103,7 @@ class Server(ModbusTcpServer):
         super().__init__(device, address=(host, port), trace_pdu=self._trace)
         self.context = cast(Any, store)
         self._asked = asked
+        self.waiting: dict[_Handler, None] = {}  # clients, the one that was quiet for longest first
 
     async def start(self) -> bool:
         """False where the port cannot be had."""
