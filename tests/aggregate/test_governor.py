@@ -79,6 +79,33 @@ def test_zero_holds_a_minute_then_two_then_four() -> None:
         assert step(ramp, 100_000) == 2000
 
 
+@pytest.mark.parametrize(("flow", "hold"), [(-4_001, 75), (-4_000, 240), (90_000, 240)])
+def test_a_minute_of_current_the_other_way_ends_a_long_zero(flow: int, hold: int) -> None:
+    """More than 4 % of 100 A for 60 s: 15 s more, and the next zero is a first one again."""
+    ramp = Ramp()
+    for _ in range(3):
+        for _ in range(300):
+            step(ramp, 100_000)
+        step(ramp, 0)
+    assert ramp.zero_left_ms() == 240_000
+    for second in range(1, hold):
+        assert step(ramp, 100_000, flow=flow) == 0, second
+    assert step(ramp, 100_000, flow=flow) == 2000
+    assert ramp.zeros == (0 if hold == 75 else 3)
+
+
+def test_a_short_current_the_other_way_ends_nothing() -> None:
+    ramp = Ramp()
+    for _ in range(2):
+        for _ in range(300):
+            step(ramp, 100_000)
+        step(ramp, 0)
+    for second in range(1, 120):
+        flow = 0 if second % 59 == 0 else -50_000
+        assert step(ramp, 100_000, flow=flow) == 0, second
+    assert step(ramp, 100_000) == 2000
+
+
 def test_an_hour_without_a_zero_is_forgotten() -> None:
     ramp = Ramp()
     for _ in range(60):
@@ -180,6 +207,22 @@ def test_a_unit_that_takes_too_much_trims_the_bank() -> None:
     assert 45_000 <= charge(life) <= 53_000  # 1.1 x 30 A + 2 A is what is let pass
     life.run(200, a=cool, b=cool)
     assert charge(life) == 60_000
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ({"current_ma": 80_000}, {"current_ma": -70_000}),  # between units: no inverter's doing
+        ({"current_ma": 5_000, "charge_open": True}, {"current_ma": 50_000}),  # shares nothing
+        ({"current_ma": 67_000}, {"current_ma": 60_000}),  # within 10 % and 0.02 C
+    ],
+)
+def test_what_an_inverter_cannot_help_trims_nothing(a: dict[str, Any], b: dict[str, Any]) -> None:
+    life = Life("ab")
+    life.run(100)
+    life.run(60, a=a, b=b)
+    assert "overrun" not in {reason.rule for reason in life.out.charge_reasons}
+    assert charge(life) >= 60_000
 
 
 def test_the_trim_slows_a_deaf_inverter_and_switches_nothing_off() -> None:

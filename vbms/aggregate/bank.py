@@ -157,10 +157,11 @@ class Bank:
         reference = reference_mv(units)
         for unit in units:
             unit.life.watch_bus(unit, reference, passed)
-        around = Surroundings([unit for unit in units if unit.state == FRESH])
+        fresh = [unit for unit in units if unit.state == FRESH]
+        around = Surroundings(fresh)
         for unit in units:
             unit.life.watch_evidence(unit, around, passed)
-        out = merge(units, self.profile, lately(units))
+        out = merge(units, self.profile, around if len(fresh) == len(units) else lately(units))
         if out.n_fresh == out.n_total or self.up_ms >= self.profile.start_ms:
             self.begun = True
         self._finish(out, units, reference)

@@ -149,8 +149,7 @@ class Ramp:
                 self._zero_hold_ms = min(
                     self._zero_hold_ms, max(_ZERO_HOLD_MS, self._zero_ms + _HOLD_MS)
                 )
-                self._opposite_ms = -(1 << 29)  # once for each zero
-        elif self._opposite_ms > 0:
+        else:
             self._opposite_ms = 0
 
     def _fell(self, out: int, before: int, sys_ma: int) -> None:
