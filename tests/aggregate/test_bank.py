@@ -364,7 +364,11 @@ def test_another_number_of_cells_stops_the_bank() -> None:
     [
         ({"cells_mv": (1499,) + (3312,) * 15, "voltage_mv": 51200}, "cell_range"),
         ({"cells_mv": (4501,) + (3312,) * 15, "voltage_mv": 54200}, "cell_range"),
+        ({"cells_mv": (None, 4501) + (3312,) * 14, "voltage_mv": 54200}, "cell_range"),
+        ({"cells_mv": (1499,) + (3312,) * 14 + (None,)}, "cell_range"),
         ({"voltage_mv": 54100}, "cell_sum"),
+        ({"cells_mv": None, "cell_count": 16, "voltage_mv": 72001}, "cell_sum"),
+        ({"cells_mv": (None,) * 16, "cell_count": 16, "voltage_mv": 23999}, "cell_sum"),
         ({"temps_mc": (21000, -40001)}, "temperature_range"),
         ({"temps_mc": (120001, 21000)}, "temperature_range"),
         ({"soc_permille": 1001}, "soc_range"),

@@ -25,6 +25,7 @@ FROZEN = "frozen"
 SERIAL = "serial"
 CELL_COUNT = "cell_count"
 
+_LOWEST_CELL_MV, _HIGHEST_CELL_MV = 1500, 4500
 _CELL_JUMP_MV = 300
 _SOC_JUMP_PERMILLE = 50
 _TEMPERATURE_JUMP_MC = 10000
@@ -161,15 +162,23 @@ class Admission:
 def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
     """Values that no such battery has."""
     cells = snap.cells_mv
+    v = snap.voltage_mv
     if cells and None not in cells:
-        if min(cells) < 1500 or max(cells) > 4500:
+        if min(cells) < _LOWEST_CELL_MV or max(cells) > _HIGHEST_CELL_MV:
             return CELL_RANGE
-        v = snap.voltage_mv
         total = sum(cells) // (snap.strings or 1)
         # The list of a unit that tells its extremes apart may be older than the voltage.
         older = snap.cell_high_mv is not None and snap.cell_low_mv is not None
         if v is not None and not older and abs(total - v) > max(v // 50, 500):
             return CELL_SUM
+    else:  # those that are known, and a voltage that so many cells can have
+        for cell in cells or ():
+            if cell is not None and not _LOWEST_CELL_MV <= cell <= _HIGHEST_CELL_MV:
+                return CELL_RANGE
+        count = profile.cells or snap.cell_count
+        if count and v is not None:
+            if not count * _LOWEST_CELL_MV <= v <= count * _HIGHEST_CELL_MV:
+                return CELL_SUM
     if snap.cell_high_mv is not None and snap.cell_low_mv is not None:
         fault = _impossible_extremes(snap, snap.cell_high_mv, snap.cell_low_mv, profile)
         if fault:
@@ -196,7 +205,7 @@ def _impossible_extremes(
     snap: "Snapshot", high: int, low: int, profile: "UnitProfile"
 ) -> str | None:
     """The same for a unit that tells its extreme cells: the pack's voltage lies between them."""
-    if low < 1500 or high > 4500 or low > high:
+    if low < _LOWEST_CELL_MV or high > _HIGHEST_CELL_MV or low > high:
         return CELL_RANGE
     count = profile.cells or snap.cell_count
     v = snap.voltage_mv

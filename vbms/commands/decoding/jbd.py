@@ -17,7 +17,9 @@ def read(data: bytes) -> Reading:
     requests: list[Values] = []
     refusal = None
     at = 0
-    while at < len(data) or not at:
+    if not data:
+        raise FrameError("truncated: no frame at all")
+    while at < len(data):
         rest = data[at:]
         if at and rest[:1] != b"\xdd":
             raise FrameError("length: %d bytes left over behind the frame" % len(rest))
