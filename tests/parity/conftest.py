@@ -15,7 +15,7 @@ from firmware_mpy import build
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-TIMEOUT_S = 120  # an endless loop on the board would hang for ever
+TIMEOUT_S = 280  # an endless loop on the board would hang for ever
 
 Script = Callable[..., subprocess.CompletedProcess[str]]
 
