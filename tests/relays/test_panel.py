@@ -87,6 +87,8 @@ async def test_full_rests_and_a_restart_goes_on_resting(tmp_path: Path) -> None:
         await running.run(1, "one", "two", soc_permille=soc)
     await running.run(5, "one", "two", soc_permille=1000)
     assert [state for _, state in running.stands().values()] == ["idle", "idle"]
+    said = [row[5] for row in running.site.journal.events.rows() if row[2] == "relay"]
+    assert said[0].startswith("off at 100 %, idle: full"), "the SOC that decided, not the told one"
     await running.site.close()
     assert all(row.on is False for row in running.site.panel.relays.values())
     kept = json.loads((tmp_path / "state" / "state.json").read_text())["sections"]["relay"]

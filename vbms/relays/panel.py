@@ -128,8 +128,9 @@ class Panel:
                 known = of in bank.units
                 battery = controller.solo(of) if known else VirtualBattery(name=of)
             one.relay.broken = one.switch.broken
-            one.switch.want(one.relay.step(battery, now_ms, _own_soc(bank, of)))
-            self._say(one, battery)
+            own_soc = _own_soc(bank, of)
+            one.switch.want(one.relay.step(battery, now_ms, own_soc))
+            self._say(one, battery.soc_permille if own_soc is None else own_soc)
         self._state.keep(_SECTION, {one.name: one.relay.kept() for one in self.relays.values()})
         if self._deadman is not None:
             self._deadman.feed()
@@ -174,13 +175,12 @@ class Panel:
             self._deadman.stop()
         await asyncio.gather(*(one.switch.close() for one in self.relays.values()))
 
-    def _say(self, one: One, battery: VirtualBattery) -> None:
-        """What changed, once."""
+    def _say(self, one: One, soc: int | None) -> None:
+        """What changed, once; soc: the one that decided."""
         now = (one.state, one.relay.on)
         if now == one.said:
             return
         grave = one.state in _GRAVE and one.said[0] != one.state
-        soc = battery.soc_permille
         at = "" if soc is None else f" at {soc // 10} %"
         word = "on" if one.relay.on else "off"
         text = f"{word}{at}, {one.state.replace('_', ' ')}: {why_text(one)}"

@@ -18,7 +18,7 @@ log = logging.getLogger("vbms")
 RETRY_MS = (1000, 2000, 4000, 8000, 16000, 30000)
 BROKEN_MS = 300_000  # after a failure, even if the next try went well
 _FIRST_S = 2  # for switching off at the start: an inverter is waiting
-_LAST_S = 1.5  # for switching off at the end: the program is to stop within two seconds
+_LAST_S = 1.2  # for switching off at the end: the program is to stop within two seconds
 
 
 class Switch:
