@@ -287,6 +287,34 @@ def test_the_third_silence_of_a_day_ends_by_a_person() -> None:
     assert not judge.silenced
 
 
+def test_a_day_forgets_a_silence_and_nobody_disobeys_what_is_not_told() -> None:
+    judge = Obedience()
+    for _ in range(600):
+        judge.step(9000, 0, True, False, True, 1000)
+        assert judge.level == 0 and not judge.silenced
+    for time in range(4):
+        for _ in range(181):
+            judge.step(9000, 0, True, True, True, 1000)
+        assert judge.silenced
+        for _ in range(400 if time != 1 else 24 * 3600):
+            judge.step(0, 0, True, True, True, 1000)
+        assert not judge.silenced and not judge.locked
+
+
+def test_the_size_of_a_running_bank_stays_as_it_is() -> None:
+    life = Life("ab")
+    life.run(100)
+    sizes = life.controller.steering.governor.sys_ma
+    assert sizes == [120_000, 160_000]
+    life.run(10, b={"ccl_ma": 1000, "dcl_ma": 1000, "ccl_is_trip": False, "dcl_is_trip": False})
+    assert sizes == [120_000, 160_000]
+    life.run(70, b=None)
+    assert sizes == [120_000, 160_000]
+    life.run(20, a=None, b=None)
+    life.run(5, b={"ccl_ma": 1000, "ccl_is_trip": False})
+    assert sizes == [61_000, 80_000 + 80_000]
+
+
 def test_a_current_that_nobody_sees_is_not_gone() -> None:
     judge = Obedience()
     for _ in range(181):
