@@ -11,12 +11,14 @@ from vbms.aggregate import alarms
 from vbms.aggregate.bank import Bank
 from vbms.errors import LinkError
 from vbms.lines import ble
+from vbms.links.ble_device import BleConnection, Unknown
 from vbms.links.ble_found import scan_for_call
-from vbms.links.ble_radio import Radio
+from vbms.links.ble_radio import Heard, Radio
 from vbms.simulate.bluez import DEVICE
 from vbms.simulate.bluez_device import RANDOM, SMALL, WHOLE
 from vbms.simulate.bluez_site import Air
 from vbms.simulate.jk_ble import JkBle
+from vbms.upstream import jk_ble
 from vbms.upstream.jk_ble import command
 
 pytestmark = pytest.mark.usefixtures("hasty")
@@ -238,6 +240,35 @@ async def test_another_battery_at_a_known_address(air: Air) -> None:
         count = len(served.got["one"])
         await until(lambda: len(served.got["one"]) > count)
         assert served.got["one"][count][1].serial == "99999" != before
+
+
+async def test_one_that_bluez_forgot_meanwhile(air: Air) -> None:
+    """It was heard, and is gone when it is to be connected to: nobody's fault, so no back-off."""
+    quick(air, "one", address=A)
+    heard = (await Radio("hci0").scan(0.4))[A]
+    air.remove(["one"])
+    connection = BleConnection("one", jk_ble.GATT, [], False)
+    with pytest.raises(Unknown):
+        await connection.open(heard)
+    await connection.end()
+
+
+async def test_who_was_heard_long_ago_is_not_on_the_air(air: Air) -> None:
+    """Phones change their address all day: whoever only scans forgets them too."""
+    quick(air, "one", address=A)
+    radio = Radio("hci0")
+    radio.heard["00:00:00:00:00:09"] = Heard("00:00:00:00:00:09", None, "Phone", heard_s=-100.0)
+    rows = await scan_for_call(radio)
+    assert isinstance(rows, list) and A in {row["addr"] for row in rows}
+    assert "Phone" not in {row["name"] for row in rows}
+
+
+async def test_a_flood_does_not_fill_the_memory() -> None:
+    connection = BleConnection("one", jk_ble.GATT, [], False)
+    for number in range(1000):
+        connection._on_notify(None, bytearray(b"%03d" % number * 50))
+    data = await connection.read(0)
+    assert len(data) <= 8192 and data.endswith(b"999")
 
 
 async def test_who_is_on_the_air(air: Air) -> None:

@@ -104,6 +104,13 @@ async def test_info_then_settings_then_the_stream() -> None:
     assert {snap.serial for _, snap in played.got} == {"I-serial"}
 
 
+async def test_half_a_frame_of_an_earlier_connection_is_forgotten() -> None:
+    played = Played(healthy)
+    played.unit.receiver.feed(b"L00")
+    await played.run(3)
+    assert played.got and not played.unit.counters["foreign"]
+
+
 async def test_it_is_asked_again_only_when_the_stream_stops() -> None:
     def stops(data: bytes, now: int) -> list[tuple[int, bytes]]:
         return healthy(data, now)[:5]

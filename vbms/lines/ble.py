@@ -23,7 +23,7 @@ from vbms.lines.ble_turns import HEARD_MS, next_turn, waiting
 from vbms.links import ble_reset
 from vbms.links.ble_device import BleConnection, NoService, Unknown
 from vbms.links.ble_link import BleLink
-from vbms.links.ble_radio import SCAN_S, Heard, Radio
+from vbms.links.ble_radio import SCAN_S, Heard
 from vbms.metrics import LinkStats
 from vbms.ports import Clock, Link
 
@@ -173,7 +173,6 @@ class BleLine(BatteryLine):
             turns = [unit.turn for unit in self._units.values()]
             return now - begun >= SETTLE_MS and next_turn(turns, now, self.slots)[0] is not None
 
-        _prune(self.radio)
         await self.radio.scan(SCAN_S, enough)
         self._note_heard(sought, begun)
         now = self.clock.now_ms()
@@ -368,10 +367,3 @@ class BleLine(BatteryLine):
         stops += list(self._ending)
         if stops:
             await asyncio.wait(stops, timeout=_END_S)
-
-
-def _prune(radio: Radio) -> None:
-    """Strangers that change their address would fill the memory."""
-    now_s = time.monotonic()
-    for address in [a for a, each in radio.heard.items() if now_s - each.heard_s > 60]:
-        radio.forget(address)

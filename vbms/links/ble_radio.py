@@ -14,6 +14,7 @@ from typing import Any
 from vbms.errors import LinkError
 
 SCAN_S = 5.0
+_REMEMBERED_S = 60.0
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Radio:
         """Listen; whoever asks meanwhile shares the scan that runs. Raises LinkError."""
         require_bleak()
         if self._running is None or self._running.done():
+            self._forget_the_unheard()
             self._running = asyncio.create_task(self._scan(seconds, enough), name="ble scan")
         await asyncio.shield(self._running)
         return self.heard
@@ -78,6 +80,12 @@ class Radio:
         if running is not None and not running.done():
             running.cancel()
             await asyncio.wait({running}, timeout=1)
+
+    def _forget_the_unheard(self) -> None:
+        """Strangers that change their address would fill the memory."""
+        since_s = time.monotonic() - _REMEMBERED_S
+        for address in [name for name, each in self.heard.items() if each.heard_s < since_s]:
+            self.forget(address)
 
     def forget(self, address: str) -> None:
         """What was heard of a device is of no use any more."""

@@ -166,6 +166,7 @@ class Air:
             if peripheral is not None:
                 self.bluez.drop(peripheral)
                 self.bluez.peripherals.pop(peripheral.path, None)
+                self.bluez.remove_object(peripheral.path)
 
     # ---- faults of all
 
