@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from vbms.aggregate.profile import BankProfile, UnitProfile
 from vbms.aggregate.virtual import VirtualBattery
 from vbms.clock import MonotonicClock
 from vbms.config import InverterSettings
+from vbms.lines import modbus_server
 from vbms.lines.inverter import InverterLine, Pairs
 
 KEYS = ("one", "two")
@@ -45,8 +47,10 @@ class Units:
         return self.solos[key]
 
 
-def line(protocol: str, share: int = WHOLE, present: str = "bank", **options: Any) -> Told:
-    settings = InverterSettings(
+def settings_of(
+    protocol: str, share: int = WHOLE, present: str = "bank", **options: Any
+) -> InverterSettings:
+    return InverterSettings(
         name=protocol,
         profile_name=protocol,
         protocol=protocol,
@@ -58,7 +62,11 @@ def line(protocol: str, share: int = WHOLE, present: str = "bank", **options: An
         silent_after_ms=30000,
         options=options,
     )
+
+
+def line(protocol: str, share: int = WHOLE, present: str = "bank", **options: Any) -> Told:
     bank = Bank(BankProfile("bank"), [])
+    settings = settings_of(protocol, share, present, **options)
     return Told(settings, cast(Any, None), MonotonicClock(), bank, None)
 
 
@@ -66,7 +74,9 @@ def battery(**values: Any) -> VirtualBattery:
     return healthy(dvl_mv=46400, n_fresh=1, n_total=1, **values)
 
 
-def tell(told: Told, whole: VirtualBattery, solos: dict[str, VirtualBattery] | None = None) -> None:
+def tell(
+    told: InverterLine, whole: VirtualBattery, solos: dict[str, VirtualBattery] | None = None
+) -> None:
     units = Units(solos or {key: battery() for key in KEYS})
     slots = list(enumerate(KEYS))
     for now_ms in (1000, 2000):
@@ -118,6 +128,28 @@ def test_all_inverters_together_are_told_no_more_than_the_bank(
         each.capacity_mah or 0 for each in solos.values()
     )
     assert len(told) >= len(rows)
+
+
+def test_a_map_with_a_share_has_that_part_of_the_bank_and_of_every_battery() -> None:
+    server = modbus_server.ModbusServerLine(
+        settings_of("modbus_tcp", WHOLE // 4),
+        cast(Any, None),
+        MonotonicClock(),
+        Bank(BankProfile("bank"), []),
+        None,
+    )
+    tell(server, battery(charge_limit_ma=80_000))
+    said = {
+        unit: server.codec.values(struct.pack(f">{len(words)}H", *words))
+        for unit, words in server.blocks.items()
+    }
+    assert {unit: (each["AChaMax"], each["AHFull"]) for unit, each in said.items()} == {
+        0: (20_000, 70_000),
+        1: (20_000, 70_000),
+        255: (20_000, 70_000),
+        2: (25_000, 70_000),
+        3: (25_000, 70_000),
+    }
 
 
 @pytest.mark.parametrize("protocol", ["pylontech_rs485", "pylontech_can", "modbus_tcp"])
