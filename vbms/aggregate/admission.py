@@ -25,7 +25,6 @@ FROZEN = "frozen"
 SERIAL = "serial"
 CELL_COUNT = "cell_count"
 
-_LOWEST_CELL_MV, _HIGHEST_CELL_MV = 1500, 4500
 _CELL_JUMP_MV = 300
 _SOC_JUMP_PERMILLE = 50
 _TEMPERATURE_JUMP_MC = 10000
@@ -163,22 +162,17 @@ def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
     """Values that no such battery has."""
     cells = snap.cells_mv
     v = snap.voltage_mv
-    if cells and None not in cells:
-        if min(cells) < _LOWEST_CELL_MV or max(cells) > _HIGHEST_CELL_MV:
+    for cell in cells or ():
+        if cell is not None and not _can_be(cell, 1):
             return CELL_RANGE
+    if cells and None not in cells:
         total = sum(cells) // (snap.strings or 1)
         # The list of a unit that tells its extremes apart may be older than the voltage.
         older = snap.cell_high_mv is not None and snap.cell_low_mv is not None
         if v is not None and not older and abs(total - v) > max(v // 50, 500):
             return CELL_SUM
-    else:  # those that are known, and a voltage that so many cells can have
-        for cell in cells or ():
-            if cell is not None and not _LOWEST_CELL_MV <= cell <= _HIGHEST_CELL_MV:
-                return CELL_RANGE
-        count = profile.cells or snap.cell_count
-        if count and v is not None:
-            if not count * _LOWEST_CELL_MV <= v <= count * _HIGHEST_CELL_MV:
-                return CELL_SUM
+    elif v is not None and not _can_be(v, profile.cells or snap.cell_count):
+        return CELL_SUM
     if snap.cell_high_mv is not None and snap.cell_low_mv is not None:
         fault = _impossible_extremes(snap, snap.cell_high_mv, snap.cell_low_mv, profile)
         if fault:
@@ -201,11 +195,16 @@ def _impossible(snap: "Snapshot", profile: "UnitProfile") -> str | None:
     return None
 
 
+def _can_be(mv: int, cells: int | None) -> bool:
+    """Whether so many cells in series can have this voltage; of an unknown number any."""
+    return not cells or 1500 * cells <= mv <= 4500 * cells
+
+
 def _impossible_extremes(
     snap: "Snapshot", high: int, low: int, profile: "UnitProfile"
 ) -> str | None:
     """The same for a unit that tells its extreme cells: the pack's voltage lies between them."""
-    if low < _LOWEST_CELL_MV or high > _HIGHEST_CELL_MV or low > high:
+    if not _can_be(low, 1) or not _can_be(high, 1) or low > high:
         return CELL_RANGE
     count = profile.cells or snap.cell_count
     v = snap.voltage_mv
