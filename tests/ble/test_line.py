@@ -143,6 +143,25 @@ async def test_one_that_cannot_be_reached_delays_nobody(
         await until(lambda: any("away: is not heard" in t for t in caplog.messages), 20)
 
 
+async def test_a_connection_that_hangs_gives_way(air: Air, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody else waits it has longer."""
+    monkeypatch.setattr(ble, "ALONE_MS", 30000)
+    quick(air, "gone", address=A, radio={"hang"})
+    quick(air, "well", address=B)
+    async with Served([jk_row("gone", A), jk_row("well", B)]) as served:
+        await until(lambda: served.are_fresh("well"), within_s=10)
+
+
+async def test_one_that_is_taken_out_while_it_connects(air: Air) -> None:
+    one = quick(air, "one", address=A, connect_s=0.3)
+    quick(air, "two", address=B)
+    async with Served([jk_row("one", A), jk_row("two", B)]) as served:
+        await until(lambda: one.attempt is not None)
+        served.line.serve([each for each in served.settings.batteries if each.name == "two"])
+        await until(lambda: served.are_fresh("two"))
+        assert not one.connected and "one" not in served.got
+
+
 async def test_two_devices_of_one_name(air: Air, caplog: pytest.LogCaptureFixture) -> None:
     first = quick(air, "a", address=A)
     second = quick(air, "b", address=B)
