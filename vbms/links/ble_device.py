@@ -68,7 +68,6 @@ class BleConnection:
     async def open(self, heard: Heard | None = None) -> None:
         """Connect to a device that was heard lately. Raises LinkError, NoService."""
         from bleak import BleakClient
-        from bleak.exc import BleakDeviceNotFoundError
 
         if heard is None:
             raise LinkError(f"{self.name}: was not heard")
@@ -84,10 +83,10 @@ class BleConnection:
             await self._client.start_notify(speaks, self._on_notify)
         except LinkError:
             raise
-        except BleakDeviceNotFoundError as error:
-            raise Unknown(reason(error)) from error
         except Exception as error:
             self.is_open = False
+            if _is_unknown(error):
+                raise Unknown(reason(error)) from error
             raise LinkError(reason(error)) from error
         if not self.is_open:
             raise LinkError("the link dropped at once")
@@ -175,6 +174,16 @@ class BleConnection:
     def _on_disconnect(self, _: Any) -> None:
         self.is_open = False
         self._has_come.set()
+
+
+def _is_unknown(error: Exception) -> bool:
+    """bleak has two ways to say it: BlueZ's refusal, and what it was told of BlueZ before."""
+    from bleak.exc import BleakDeviceNotFoundError, BleakError
+
+    if isinstance(error, BleakDeviceNotFoundError):
+        return True
+    text = str(error)
+    return isinstance(error, BleakError) and text[:7] == "device " and text[-10:] == " not found"
 
 
 def _with(service: Any, uuid: str, properties: tuple[str, ...]) -> Any:
