@@ -146,11 +146,19 @@ class _Reader:
         digits = text[1:] if text[:1] == "-" else text
         if not digits or digits[0] not in _DIGITS or len(text) > _LONGEST:
             raise FrameError("payload: %s is no number" % text[:_LONGEST])
-        if not digits.isdigit():
-            return SKIPPED
-        if len(digits) > 1 and digits[0] == "0":
+        whole = digits
+        for mark in "eE.":  # what stands behind each of them has digits, and before the first
+            at = whole.find(mark)
+            if at >= 0:
+                rest = whole[at + 1 :]
+                if mark != "." and rest[:1] in ("+", "-"):
+                    rest = rest[1:]
+                if not rest.isdigit():
+                    raise FrameError("payload: %s is no number" % text)
+                whole = whole[:at]
+        if not whole.isdigit() or len(whole) > 1 and whole[0] == "0":
             raise FrameError("payload: %s is no number" % text)
-        return int(text)
+        return int(text) if whole == digits else SKIPPED
 
     def _text(self) -> str:
         self._expect('"')
