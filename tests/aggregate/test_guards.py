@@ -244,3 +244,29 @@ def test_asking_for_one_unit_alone_changes_nothing_for_the_bank() -> None:
     counted = list(life.controller.bank.units["b"].told_ma)
     life.controller.solo("b")
     assert life.controller.bank.units["b"].told_ma == counted != [0, 0]
+
+
+def test_a_silent_unit_keeps_its_latch() -> None:
+    life = begun("ab")
+    life.run(3, b={"high": 3581})
+    life.run(5, b={"high": 3380})  # well again, but not for long enough
+    assert life.controller.bank.units["b"].allowed[0].limit_ma == 60_000
+    life.run(100, b=None)
+    assert life.controller.bank.units["b"].told_ma[0] == 0
+    life.run(600, b=None)
+    assert life.controller.bank.units["b"].told_ma[0] > 0
+
+
+def test_current_through_a_path_that_is_not_open_is_no_alarm() -> None:
+    life = begun("ab")
+    flowing = {"current_ma": 30_000}
+    life.run(20, a={**flowing, "charge_open": False, "discharge_open": True}, b=flowing)
+    assert not life.out.criticals and not life.out.warnings
+
+
+def test_a_limit_that_is_declared_and_lost_is_nothing() -> None:
+    there = member(unit("a", ccl=None, dcl=None, cap=(50_000, 50_000)))
+    assert there.allowed[0].limit_ma > 0 and there.allowed[1].limit_ma > 0
+    there.profile.declares_ccl = there.profile.declares_dcl = True
+    there.reckon()
+    assert there.allowed[0].limit_ma == there.allowed[1].limit_ma == 0
