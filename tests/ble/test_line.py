@@ -287,6 +287,20 @@ async def test_who_was_heard_long_ago_is_not_on_the_air(air: Air) -> None:
     assert "Phone" not in {row["name"] for row in rows}
 
 
+async def test_who_asks_meanwhile_shares_the_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans = []
+
+    async def scan(self: Radio, seconds: float, enough: object) -> None:
+        scans.append(seconds)
+        await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(Radio, "_scan", scan)
+    radio = Radio("hci0")
+    await asyncio.gather(*(radio.scan(1.0) for _ in range(3)))
+    await radio.scan(2.0)
+    assert scans == [1.0, 2.0]
+
+
 async def test_a_flood_does_not_fill_the_memory() -> None:
     connection = BleConnection("one", jk_ble.GATT, [], False)
     for number in range(1000):
