@@ -24,6 +24,29 @@ ROOMY = 16384  # KiB: garbage stays until a call ends, and these scripts do much
 OTHERS = ("t_vectors.py", "t_import.py", "t_heap.py")
 SCRIPTS = sorted(path.name for path in HERE.glob("t_*.py") if path.name not in OTHERS)
 
+# A DEYE asks for all, and what is to be told: an idle bank, a charging one in the cold, one stopped.
+_ASKS = "000410000017b515"
+_TOLD: tuple[dict[str, Any], ...] = (
+    {
+        "voltage_mv": 52970, "current_ma": 0, "soc_permille": 643, "soh_permille": 991,
+        "capacity_mah": 305000, "remaining_mah": 196115, "design_mah": 310000, "cvl_mv": 55200,
+        "charge_limit_ma": 123450, "discharge_limit_ma": 98760, "cell_max_mv": 3317,
+        "cell_min_mv": 3301, "temp_mean_mc": 21400, "temp_max_mc": 23900, "temp_min_mc": 18700,
+    },
+    {
+        "voltage_mv": 54110, "current_ma": 87650, "soc_permille": 909, "soh_permille": 1000,
+        "capacity_mah": 99990, "remaining_mah": 90891, "cvl_mv": 56000, "dvl_mv": 47500,
+        "charge_limit_ma": 1999, "discharge_limit_ma": 1, "cell_max_mv": 3449,
+        "cell_min_mv": 3351, "temp_mean_mc": -1500, "temp_max_mc": 900, "temp_min_mc": -4100,
+        "mosfet_max_mc": 61200, "cycles_count": 1234,
+    },
+    {
+        "voltage_mv": 48010, "current_ma": -150000, "soc_permille": 0, "soh_permille": 700,
+        "capacity_mah": 900000, "remaining_mah": 0, "cvl_mv": 52800, "dvl_mv": 48000,
+        "charge_limit_ma": 0, "discharge_limit_ma": 0, "cell_max_mv": 3125, "cell_min_mv": 2871,
+    },
+)  # fmt: skip
+
 # A JK unit's answer names its sender behind the payload; a vector of the payload alone gets one.
 _REGISTERS = {1: 0x1E, 2: 0x20, 3: 0x1C}
 
@@ -97,6 +120,7 @@ def cases() -> list[dict[str, Any]]:
                     if stream not in known:
                         known.add(stream)
                         found.append({"bytes": stream.hex(), "addresses": addresses(stream)})
+    found.extend({"request": _ASKS, "battery": battery} for battery in _TOLD)
     deye = SHARED / "deye_rs485.json"
     if deye.exists():
         found.extend(batteries(deye))
