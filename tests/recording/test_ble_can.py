@@ -55,7 +55,8 @@ async def live(folder: Path, got: Got) -> int:
     await site.start()
     line = site.inverters["deye"]
     assert isinstance(line, BroadcastingLine) and line.path is not None
-    inverter = asyncio.create_task(CanInverter("deye_can", port=line.path).run())
+    inverter = CanInverter("deye_can", port=line.path)
+    running = asyncio.create_task(inverter.run())
     count = lambda name: sum(each[0] == name for each in got)  # noqa: E731
     await until(lambda: count("jk") > 1 and count("jbd") > 1, 40)
     assert site.simulation._air is not None
@@ -63,8 +64,9 @@ async def live(folder: Path, got: Got) -> int:
     air.bluez.drop(air.peripherals["jk"])
     had = count("jk")
     await until(lambda: count("jk") > had + 1 and line.bus.sent > 12 and line.requests > 1, 40)
-    inverter.cancel()
-    await asyncio.gather(inverter, return_exceptions=True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await until(lambda: line.requests == inverter.beats)  # what is on its way arrives
     requests = line.requests
     await site.close()
     await site.recorders.close()
