@@ -69,29 +69,29 @@ def _cold(unit: "Unit") -> str:
     return f"coldest sensor at {_number(unit.temp_min_mc, '°C')}"
 
 
+def _told(unit: "Unit", field: str) -> int | None:
+    """What it told last; None also for one that never told anything."""
+    return getattr(unit.snapshot, field, None)
+
+
 def _voltage(unit: "Unit") -> str:
-    snap = unit.snapshot
-    return f"{_number(snap.voltage_mv if snap else None, 'V')}"
+    return _number(_told(unit, "voltage_mv"), "V")
 
 
 def _current(unit: "Unit") -> str:
-    snap = unit.snapshot
-    return f"{_number(snap.current_ma if snap else None, 'A')}"
+    return _number(_told(unit, "current_ma"), "A")
 
 
 def _mosfet(unit: "Unit") -> str:
-    snap = unit.snapshot
-    return f"MOSFETs at {_number(snap.mosfet_mc if snap else None, '°C')}"
+    return f"MOSFETs at {_number(_told(unit, 'mosfet_mc'), '°C')}"
 
 
 def _soc(unit: "Unit") -> str:
-    snap = unit.snapshot
-    return f"state of charge {_percent(snap.soc_permille if snap else None)}"
+    return f"state of charge {_percent(_told(unit, 'soc_permille'))}"
 
 
 def _weak(unit: "Unit") -> str:
-    snap = unit.snapshot
-    health = _percent(snap.soh_permille if snap else None)
+    health = _percent(_told(unit, "soh_permille"))
     return f"{_low(unit)}, pack at {_voltage(unit)}, health {health}"
 
 

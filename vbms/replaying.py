@@ -25,10 +25,15 @@ from vbms.upstream import registry as upstream
 _TAIL_S = 1.0  # the program goes on for so long after the last byte
 _REGISTERS = "vbms.lines.registers"
 _BROADCASTING = "vbms.lines.broadcasting"
-_PLAYABLE = (
-    *(kinds.POLLED, kinds.ANSWERING, kinds.BLE, _BROADCASTING),
-    *("vbms.lines.mqtt", "vbms.lines.chain", _REGISTERS),
-)
+_PLAYABLE = {
+    kinds.POLLED,
+    kinds.ANSWERING,
+    kinds.BLE,
+    "vbms.lines.mqtt",
+    "vbms.lines.chain",
+    _BROADCASTING,
+    _REGISTERS,
+}
 
 
 class _Selector(selectors.DefaultSelector):

@@ -38,9 +38,8 @@ class InverterLine(Line):
         self.state = "starting"
         self.silent = True
         self.told: VirtualBattery | None = None
-        self.chargers: dict[
-            str, int
-        ] = {}  # mA that others charge with: of the bank (""), a battery
+        # mA that others charge with: of the bank (""), of a battery
+        self.chargers: dict[str, int] = {}
         driver = downstream.load(settings.protocol)
         wanted = settings.options.get("modules", "units") == "units"
         # Shards and the cap on their sum are for protocols that have addresses for them.

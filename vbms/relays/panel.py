@@ -144,7 +144,9 @@ class Panel:
         live = [
             one for one in self.relays.values() if one.relay.on or one.switch.stands is not False
         ]
-        taken = {"": sum(one.charger_ma for one in live)} if live else {}
+        if not live:
+            return {}
+        taken = {"": sum(one.charger_ma for one in live)}
         fresh = [unit for unit in bank.units.values() if unit.state == FRESH]
         weights = sum(unit.weight_mah or 1 for unit in fresh)
         for unit in fresh:
