@@ -47,32 +47,35 @@ def text(value: int) -> str:
     return value.to_bytes(8, "little").decode("ascii").rstrip("\0 ")
 
 
-REAL = st.builds(
-    healthy,
-    voltage_mv=st.integers(40_000, 60_000),
-    current_ma=st.integers(-3_000_000, 3_000_000),
-    soc_permille=st.integers(0, 1000),
-    soh_permille=st.integers(0, 1000),
-    capacity_mah=st.integers(1000, 60_000_000),
-    cell_max_mv=st.integers(3301, 3700),
-    cell_min_mv=st.integers(2500, 3300),
-    cell_max_owner=st.just(("garage-north", 15)),
-    cell_min_owner=st.just(("jk-1", 2)),
-    temp_max_mc=st.integers(25_000, 60_000),
-    temp_min_mc=st.integers(-20_000, 24_000),
-    temp_mean_mc=st.integers(-20_000, 60_000),
-    cycles_count=st.integers(0, 60_000),
-    cvl_mv=st.integers(48_100, 63_000),
-    dvl_mv=st.integers(41_000, 48_000),
-    charge_limit_ma=st.integers(0, 3_000_000),
-    discharge_limit_ma=st.integers(0, 3_000_000),
-    force_charge=st.booleans(),
-    full_charge_request=st.booleans(),
-    n_total=st.integers(1, 99),
-    n_fresh=st.integers(0, 1),
-    warnings=st.integers(0, (1 << 17) - 1),
-    protections=st.integers(0, (1 << 17) - 1),
-)
+# What every CAN protocol tells, within what its frames have room for.
+RANGES: dict[str, st.SearchStrategy[Any]] = {
+    "voltage_mv": st.integers(40_000, 60_000),
+    "current_ma": st.integers(-3_000_000, 3_000_000),
+    "soc_permille": st.integers(0, 1000),
+    "soh_permille": st.integers(0, 1000),
+    "capacity_mah": st.integers(1000, 60_000_000),
+    "cell_max_mv": st.integers(3301, 3700),
+    "cell_min_mv": st.integers(2500, 3300),
+    "cell_max_owner": st.just(("garage-north", 15)),
+    "temp_max_mc": st.integers(25_000, 60_000),
+    "temp_min_mc": st.integers(-20_000, 24_000),
+    "temp_mean_mc": st.integers(-20_000, 60_000),
+    "cycles_count": st.integers(0, 60_000),
+    "cvl_mv": st.integers(48_100, 63_000),
+    "dvl_mv": st.integers(41_000, 48_000),
+    "charge_limit_ma": st.integers(0, 3_000_000),
+    "discharge_limit_ma": st.integers(0, 3_000_000),
+    "force_charge": st.booleans(),
+    "n_total": st.integers(1, 99),
+    "warnings": st.integers(0, (1 << 17) - 1),
+    "protections": st.integers(0, (1 << 17) - 1),
+}
+MORE: dict[str, st.SearchStrategy[Any]] = {
+    "cell_min_owner": st.just(("jk-1", 2)),
+    "full_charge_request": st.booleans(),
+    "n_fresh": st.integers(0, 1),
+}
+REAL = st.builds(healthy, **RANGES | MORE)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
